@@ -1,0 +1,174 @@
+"""One file that rebuilds itself: weights, model, labels, preprocessing, recipe and scores in safetensors."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from drivable.config import ModelSpec, Recipe, parse_recipe
+from drivable.errors import CheckpointError, ConfigError, nearest_match
+from drivable.files import written_whole
+from drivable.labels import LabelSet
+from drivable.models import SegmentationModel, build_model
+
+FORMAT_VERSION = 1
+BEST, LAST = "best.safetensors", "last.safetensors"
+_SHIPPED = Path(__file__).parent / "weights"
+_KEY = "drivable"
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What happens to a picture before the network: resized to ``size``, then ``(rgb - mean) / std``.
+
+    Args:
+        size: (height, width) in pixels that the network works at.
+        mean: of RGB in [0, 1].
+        std: of RGB in [0, 1].
+    """
+
+    size: tuple[int, int]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A trained model as data.
+
+    Args:
+        weights: state dict of the :class:`~drivable.models.SegmentationModel`.
+        spec: the model to rebuild.
+        labels: the classes of its logits.
+        preprocessing: what it expects of pictures.
+        recipe: how it was trained, ``None`` where that is not known.
+        scores: by split name, as :meth:`drivable.metrics.Scores.to_dict` gives them.
+
+    Example:
+        >>> model = load_checkpoint(find_checkpoint("runs/lite")).build()
+    """
+
+    weights: dict[str, Tensor]
+    spec: ModelSpec
+    labels: LabelSet
+    preprocessing: Preprocessing
+    recipe: Recipe | None = None
+    scores: dict[str, Any] = field(default_factory=dict)
+
+    def build(self) -> SegmentationModel:
+        """The model with its weights, in evaluation mode on the CPU.
+
+        Raises:
+            CheckpointError: where the weights do not fit the model.
+        """
+        model = build_model(
+            self.spec, self.labels.num_classes, mean=self.preprocessing.mean, std=self.preprocessing.std
+        )
+        try:
+            model.load_state_dict(self.weights)
+        except RuntimeError as fault:
+            raise CheckpointError(
+                f"weights do not fit {self.spec.name}: {' '.join(str(fault).split())[:300]}"
+            ) from fault
+        return model.eval()
+
+
+def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint whole or not at all.
+
+    Raises:
+        OutputError: where the place is not writable or the disk is full.
+    """
+    description = {
+        "format_version": FORMAT_VERSION,
+        "model": checkpoint.spec.model_dump(mode="json"),
+        "labels": checkpoint.labels.to_dict(),
+        "preprocessing": {
+            "size": checkpoint.preprocessing.size,
+            "mean": checkpoint.preprocessing.mean,
+            "std": checkpoint.preprocessing.std,
+        },
+        "recipe": None if checkpoint.recipe is None else checkpoint.recipe.to_dict(),
+        "scores": checkpoint.scores,
+    }
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in checkpoint.weights.items()}
+    with written_whole(path) as temporary:
+        try:
+            save_file(weights, temporary, metadata={_KEY: json.dumps(description)})
+        except SafetensorError as fault:
+            # The writer wraps the operating system's answer, a full disk for instance.
+            raise OSError(str(fault)) from fault
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint; nothing in it is executed.
+
+    Raises:
+        CheckpointError: where the file is missing, corrupt, not ours, or of another format version.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such checkpoint")
+    try:
+        with safe_open(path, framework="pt") as opened:
+            metadata = opened.metadata() or {}
+            weights = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as fault:
+        raise CheckpointError(f"{path}: corrupt or not a safetensors file ({fault}); copy or train it again") from fault
+    if _KEY not in metadata:
+        raise CheckpointError(
+            f"{path}: holds weights but no model description, so it is not a checkpoint of this tool; as backbone "
+            "weights it can be given to a recipe's model.pretrained"
+        )
+    try:
+        description = json.loads(metadata[_KEY])
+        version = description["format_version"]
+        if version != FORMAT_VERSION:
+            raise CheckpointError(
+                f"{path}: checkpoint of format version {version}, this release reads {FORMAT_VERSION}; use the release "
+                "that wrote it"
+            )
+        preprocessing = description["preprocessing"]
+        recipe = description["recipe"]
+        return Checkpoint(
+            weights=weights,
+            spec=TypeAdapter(ModelSpec).validate_python(description["model"]),
+            labels=LabelSet.from_dict(description["labels"]),
+            preprocessing=Preprocessing(*(tuple(preprocessing[key]) for key in ("size", "mean", "std"))),
+            recipe=None if recipe is None else parse_recipe(recipe, str(path)),
+            scores=description["scores"],
+        )
+    except (KeyError, TypeError, json.JSONDecodeError, ValidationError, ConfigError) as fault:
+        raise CheckpointError(f"{path}: its description is damaged: {' '.join(str(fault).split())[:300]}") from fault
+
+
+def find_checkpoint(model: str | Path) -> Path:
+    """Path of the checkpoint that a user means.
+
+    Args:
+        model: a run folder (its best checkpoint), a checkpoint file, or a shipped model's name.
+
+    Raises:
+        CheckpointError: where there is none.
+    """
+    path = Path(model)
+    if path.is_dir():
+        found = next((path / name for name in (BEST, LAST) if (path / name).is_file()), None)
+        if found is None:
+            raise CheckpointError(
+                f"{path}: no {BEST} or {LAST} in this folder; is it a run folder, and did it finish an epoch?"
+            )
+        return found
+    if path.is_file():
+        return path
+    shipped = {entry.stem: entry for entry in sorted(_SHIPPED.glob("*.safetensors"))}
+    if str(model) in shipped:
+        return shipped[str(model)]
+    hint = nearest_match(str(model), shipped) if shipped else "no model is shipped with this release"
+    raise CheckpointError(f"model '{model}': no such run folder or checkpoint file; {hint}")

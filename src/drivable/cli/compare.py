@@ -1,0 +1,59 @@
+"""``drivable compare``: trained models side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from drivable.cli.options import DeviceOption, LayoutOption, SplitsOption, parse_size
+from drivable.cli.tables import JsonOption, print_table
+from drivable.errors import ConfigError
+
+
+def compare(
+    runs: Annotated[list[str], typer.Argument(help="Run folders, checkpoint files or shipped models' names.")],
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Score all of them here; without it, their validation while training counts."),
+    ] = None,
+    split: Annotated[str, typer.Option(help="train, val, test, all, <folder>/<name> or a file of ids.")] = "test",
+    splits: SplitsOption = None,
+    layout: LayoutOption = "auto",
+    size: Annotated[str | None, typer.Option(help="Score at HEIGHTxWIDTH instead of the pictures' own size.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for comparison.md, .csv and .png.")] = Path("comparison"),
+    device: DeviceOption = "auto",
+    json: JsonOption = None,
+) -> None:
+    """Compare scores, weights, multiply-accumulates and time per picture on this machine."""
+    from drivable.checkpoint import find_checkpoint
+    from drivable.data import open_data, select_split
+    from drivable.evaluation import compared, evaluate, write_comparison
+    from drivable.files import write_json
+    from drivable.progress import progress
+    from drivable.segmenter import load
+
+    if len(set(runs)) < len(runs):
+        raise ConfigError("compare: the same run stands there twice")
+    at = None if size is None else parse_size(size)
+    road_data = None if data is None else open_data(data, layout)
+    models = []
+    for run in runs:
+        segmenter = load(run, device)
+        scores = None
+        if road_data is not None:
+            recipe = segmenter.checkpoint.recipe
+            samples = select_split(road_data, split, splits or (recipe.data.splits if recipe is not None else None))
+            with progress(f"scoring {run}", len(samples)) as advance:
+                scores = evaluate(segmenter, samples, road_data.labels, at, on_sample=advance).to_dict()
+        path = find_checkpoint(run)
+        name = path.parent.name if Path(run).is_dir() else path.stem
+        models.append(compared(name, segmenter.checkpoint, segmenter, scores, f"{data} {split}" if data else "-"))
+    rows = [model.to_row() for model in models]
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    print_table(columns, [[row.get(column) for column in columns] for row in rows])
+    write_comparison(out, models)
+    print(f"written: {out}/comparison.md, .csv and .png")
+    if json is not None:
+        write_json(json, {"models": rows})

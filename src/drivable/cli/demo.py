@@ -1,0 +1,117 @@
+"""``drivable demo``: the whole job on rendered roads, with nothing to download."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from drivable.cli.tables import JsonOption, print_table
+from drivable.errors import OutputError
+
+_SIZE = (288, 512)
+_NUM_PICTURES = {"train": 320, "val": 32, "test": 64}
+_NUM_FRAMES = 100
+_FPS = 10
+# Of the roads that training never sees.
+_SEED, _DRIVE_SEED = 1, 20_000
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for everything; it is made anew.")] = Path("demo"),
+    json: JsonOption = None,
+) -> None:
+    """Render a drive, train a small model on it, score it, segment an unseen drive and write a report."""
+    from fractions import Fraction
+
+    from drivable.cli.evaluate import print_evaluation
+    from drivable.config import load_recipe
+    from drivable.data import open_data, select_split
+    from drivable.data.rendered import render_drive, write_rendered_dataset
+    from drivable.evaluation import evaluate
+    from drivable.evaluation.report import example_triples, write_report
+    from drivable.files import write_json
+    from drivable.prediction import find_sources, predict, video_writer
+    from drivable.progress import progress
+    from drivable.segmenter import load
+    from drivable.training import train
+
+    _clear(out)
+    data, run, film = out / "data", out / "run", out / "unseen_drive.mp4"
+
+    _say(f"1/5 rendering {sum(_NUM_PICTURES.values())} labelled pictures in BDD100K's layout")
+    with progress("rendering", sum(_NUM_PICTURES.values())) as advance:
+        write_rendered_dataset(data, _NUM_PICTURES, _SEED, _SIZE, advance)
+
+    recipe = load_recipe("demo", [f"data.path={data.resolve()}"])
+    _say(
+        f"2/5 training {recipe.model.name} for {recipe.training.epochs} epochs at {recipe.data.size[0]}x"
+        f"{recipe.data.size[1]}"
+    )
+    train(recipe, run)
+
+    _say("3/5 scoring pictures of roads it never saw")
+    segmenter = load(run)
+    road_data = open_data(data)
+    samples = select_split(road_data, "test")
+    with progress("scoring", len(samples)) as advance:
+        evaluation = evaluate(segmenter, samples, road_data.labels, on_sample=advance)
+
+    _say(f"4/5 segmenting a rendered drive of {_NUM_FRAMES} frames")
+    with progress("rendering", _NUM_FRAMES) as advance, video_writer(film, _SIZE, Fraction(_FPS)) as write:
+        for frame in render_drive(_DRIVE_SEED, _NUM_FRAMES, _SIZE, _FPS):
+            write(frame.image)
+            advance()
+    with progress("segmenting", _NUM_FRAMES) as advance:
+        predict(segmenter, find_sources([str(film)]), out / "segmented", on_item=advance)
+
+    _say("5/5 writing the report")
+    report = out / "report.html"
+    write_report(
+        report,
+        title="drivable: the whole job on rendered roads",
+        lead="A small model, trained from rendered pictures with exact labels, on roads it never saw.",
+        evaluation=evaluation,
+        labels=road_data.labels,
+        curves=run / "curves.png",
+        examples=example_triples(segmenter, samples, 6),
+        facts={
+            "model": recipe.model.name,
+            "pictures": ", ".join(f"{split} {count}" for split, count in _NUM_PICTURES.items()),
+            "trained at": f"{recipe.data.size[0]}x{recipe.data.size[1]}, {recipe.training.epochs} epochs",
+            "again": f"drivable train demo --data {data} --out another_run",
+        },
+        video=f"segmented/{film.stem}.mp4",
+    )
+    print_evaluation(evaluation)
+    print_table(
+        ["what", "where"],
+        [
+            ["report", str(report)],
+            ["overlay video", str(out / "segmented" / film.name)],
+            ["trained model", str(run / "best.safetensors")],
+            ["curves", str(run / "curves.png")],
+            ["rendered data", str(data)],
+        ],
+    )
+    if json is not None:
+        write_json(json, {"out": str(out), **evaluation.to_dict()})
+
+
+def _clear(out: Path) -> None:
+    """Remove an earlier demo, and nothing else."""
+    import shutil
+
+    if not out.exists():
+        return
+    known = {"data", "run", "segmented", "unseen_drive.mp4", "report.html"}
+    others = sorted(entry.name for entry in out.iterdir() if entry.name not in known) if out.is_dir() else [out.name]
+    if others:
+        raise OutputError(f"{out}: holds '{others[0]}', which no demo wrote; choose another --out")
+    shutil.rmtree(out)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

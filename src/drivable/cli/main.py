@@ -1,0 +1,60 @@
+"""The ``drivable`` command: one verb per file, and what a fault looks like to the person at the terminal."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Annotated
+
+import typer
+
+from drivable import __version__
+from drivable.cli.compare import compare
+from drivable.cli.data import app as data_app
+from drivable.cli.demo import demo
+from drivable.cli.evaluate import evaluate
+from drivable.cli.models import models
+from drivable.cli.predict import predict
+from drivable.cli.train import train
+from drivable.errors import ConfigError, DrivableError
+
+app = typer.Typer(
+    help="Drivable-area segmentation: train, score honestly, and run on pictures and video.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(train)
+app.command()(evaluate)
+app.command()(compare)
+app.command()(predict)
+app.add_typer(data_app, name="data")
+app.command()(models)
+app.command()(demo)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"drivable {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit."),
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command: 0 where it did what was asked, 1 on a fault, 2 on wrong use."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    try:
+        app(prog_name="drivable")
+    except DrivableError as fault:
+        print(f"drivable: {fault}", file=sys.stderr)
+        sys.exit(2 if isinstance(fault, ConfigError) else 1)

@@ -1,0 +1,51 @@
+"""``drivable predict``: segment pictures and videos."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from drivable.cli.options import DeviceOption, SkipBrokenOption
+from drivable.cli.tables import JsonOption
+
+
+def predict(
+    source: Annotated[list[str], typer.Argument(help="Pictures, folders, glob patterns or videos.")],
+    model: Annotated[str, typer.Option(help="A run folder, a checkpoint file or a shipped model's name.")],
+    out: Annotated[Path, typer.Option(help="Folder for overlays/, label_maps/ and videos.")],
+    skip_broken: SkipBrokenOption = False,
+    device: DeviceOption = "auto",
+    json: JsonOption = None,
+) -> None:
+    """Write overlays and label maps of pictures, and overlay videos of videos."""
+    from drivable.files import make_folder, write_json
+    from drivable.prediction import find_sources, read_video_info
+    from drivable.prediction import predict as run_prediction
+    from drivable.progress import progress
+    from drivable.segmenter import load
+
+    sources = find_sources(source)
+    segmenter = load(model, device)
+    make_folder(out)
+    total: int | None = len(sources.pictures)
+    if sources.videos:
+        frames = [read_video_info(path).num_frames for path in sources.videos] if not skip_broken else [None]
+        total = None if None in frames else len(sources.pictures) + sum(n for n in frames if n is not None)
+    with progress("segmenting", total) as advance:
+        result = run_prediction(segmenter, sources, out, skip_broken, advance)
+    print(f"{result.num_pictures} pictures and {result.num_frames} video frames segmented into {out}")
+    if result.broken:
+        print(f"{len(result.broken)} left out or cut short", file=sys.stderr)
+    if json is not None:
+        write_json(
+            json,
+            {
+                "out": str(out),
+                "num_pictures": result.num_pictures,
+                "num_frames": result.num_frames,
+                "broken": result.broken,
+            },
+        )

@@ -1,0 +1,74 @@
+"""``drivable train``: fit a model by a recipe."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from drivable.cli.tables import JsonOption, print_table
+from drivable.errors import ConfigError
+
+
+def train(
+    recipe: Annotated[
+        str | None,
+        typer.Argument(help="A YAML file or a shipped recipe's name, such as lite or course/unet."),
+    ] = None,
+    data: Annotated[Path | None, typer.Option(help="Data root; wins over the recipe's data.path.")] = None,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key; may be repeated.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Run folder; runs/<recipe's name> where not given.")] = None,
+    resume: Annotated[Path | None, typer.Option(metavar="RUN", help="Continue this run folder.")] = None,
+    skip_broken: Annotated[
+        bool, typer.Option("--skip-broken", help="Read all pictures first and leave out the broken ones.")
+    ] = False,
+    json: JsonOption = None,
+) -> None:
+    """Train a model; the best checkpoint is the one with the lowest validation loss."""
+    from drivable.config import load_recipe
+    from drivable.training import resumed_recipe
+    from drivable.training import train as run_training
+
+    data_change = [] if data is None else [f"data.path={data.resolve()}"]
+    if resume is not None:
+        if recipe is not None or changes or out is not None:
+            raise ConfigError("--resume continues a run by its own recipe; leave out RECIPE, --set and --out")
+        resolved, folder = resumed_recipe(resume, None if data is None else str(data.resolve())), resume
+    elif recipe is None:
+        raise ConfigError("which recipe? give a YAML file or a shipped recipe's name, such as lite or course/unet")
+    else:
+        resolved = load_recipe(recipe, [*(changes or []), *data_change])
+        folder = out or Path("runs") / resolved.name
+
+    try:
+        result = run_training(resolved, folder, resume=resume is not None, skip_broken=skip_broken)
+    except KeyboardInterrupt:
+        print(
+            f"stopped; the last whole epoch is kept. Continue with: drivable train --resume {folder}",
+            file=sys.stderr,
+        )
+        raise typer.Exit(1) from None
+    last = result.history[-1] if result.history else {}
+    rows = [[key, value] for key, value in last.items()]
+    rows += [
+        ["best val_loss", result.best_loss],
+        ["left out as broken", result.num_broken],
+        ["run", str(folder)],
+    ]
+    print_table(["last epoch", "value"], rows)
+    if json is not None:
+        from drivable.files import write_json
+
+        write_json(
+            json,
+            {
+                "run": str(folder),
+                "best_val_loss": result.best_loss,
+                "history": result.history,
+                "num_broken": result.num_broken,
+            },
+        )

@@ -1,0 +1,165 @@
+"""Read a recipe from YAML, apply ``key=value`` changes, and report all its faults together."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from drivable.config.recipe import Recipe
+from drivable.errors import ConfigError, nearest_match
+
+# A wheel carries the recipes inside the package, a checkout at its root.
+_SHIPPED = (Path(__file__).parents[1] / "configs", Path(__file__).parents[3] / "configs")
+
+
+def find_recipe(name: str) -> Path:
+    """Path of a recipe given as a file or by a shipped recipe's name.
+
+    Args:
+        name: ``path/to/recipe.yaml``, or a name such as ``lite`` or ``course/unet``.
+
+    Raises:
+        ConfigError: where there is neither; the message lists the shipped ones.
+    """
+    if Path(name).is_file():
+        return Path(name)
+    shipped = {
+        path.relative_to(folder).with_suffix("").as_posix(): path
+        for folder in _SHIPPED
+        for path in sorted(folder.rglob("*.yaml"))
+    }
+    bare = name.removeprefix("configs/").removesuffix(".yaml")
+    if bare in shipped:
+        return shipped[bare]
+    raise ConfigError(f"recipe '{name}': no such file and no shipped recipe; {nearest_match(bare, shipped)}")
+
+
+def load_recipe(name: str | Path, changes: Sequence[str] = ()) -> Recipe:
+    """Read, change and check a recipe.
+
+    Args:
+        name: a YAML file, or a shipped recipe's name.
+        changes: ``a.b=value`` each, the value read as YAML; they win over the file.
+
+    Raises:
+        ConfigError: with all faults, one a line, each with its key, the value got and the nearest known key.
+
+    Example:
+        >>> load_recipe("lite", ["training.epochs=1"]).training.epochs
+        1
+    """
+    path = find_recipe(str(name))
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as fault:
+        raise ConfigError(f"{path}: not readable as YAML: {' '.join(str(fault).split())}") from fault
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: a recipe is a mapping of keys to values, got {type(values).__name__}")
+    for change in changes:
+        _apply(values, change)
+    return parse_recipe(values, str(path))
+
+
+def parse_recipe(values: dict[str, Any], where: str) -> Recipe:
+    """Check plain values against :class:`Recipe`.
+
+    Raises:
+        ConfigError: with all faults, each line beginning with ``where``.
+    """
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as fault:
+        raise ConfigError("\n".join(f"{where}: {line}" for line in _faults(fault))) from fault
+
+
+def _apply(values: dict[str, Any], change: str) -> None:
+    key, equals, text = change.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"--set {change}: expected key=value, such as training.epochs=3")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as fault:
+        raise ConfigError(f"--set {change}: the value is not YAML: {' '.join(str(fault).split())}") from fault
+    if isinstance(value, str):
+        # YAML 1.1 reads 3e-4 as text.
+        try:
+            value = float(value)
+        except ValueError:
+            value = str(value)
+    here: Any = values
+    *parents, last = key.split(".")
+    for parent in parents:
+        if isinstance(here, list) and parent.isdigit() and int(parent) < len(here):
+            here = here[int(parent)]
+        elif isinstance(here, dict):
+            here = here.setdefault(parent, {})
+        else:
+            raise ConfigError(f"--set {change}: '{parent}' leads nowhere")
+    if isinstance(here, list) and last.isdigit() and int(last) < len(here):
+        here[int(last)] = value
+    elif isinstance(here, dict):
+        here[last] = value
+    else:
+        raise ConfigError(f"--set {change}: '{key}' leads nowhere")
+
+
+def _faults(fault: ValidationError) -> Iterable[str]:
+    for error in fault.errors():
+        path = error["loc"]
+        key = ".".join(str(part) for part in path) or "recipe"
+        if error["type"] == "extra_forbidden":
+            hint = nearest_match(str(path[-1]), _known_keys(path[:-1]))
+            yield f"unknown key '{_without_tags(path)}'; {hint}"
+        elif error["type"] == "union_tag_invalid":
+            got, known = error["ctx"]["tag"], error["ctx"]["expected_tags"]
+            yield f"{key}.name: unknown '{got}'; {nearest_match(got, known.replace(chr(39), '').split(', '))}"
+        else:
+            got = error["input"]
+            shown = "" if error["type"] == "missing" or isinstance(got, dict) else f", got {got!r}"
+            yield f"{_without_tags(path)}: {error['msg'].removeprefix('Value error, ')}{shown}"
+
+
+def _without_tags(path: tuple[int | str, ...]) -> str:
+    return ".".join(_walk(path)[0]) or "recipe"
+
+
+def _known_keys(path: tuple[int | str, ...]) -> list[str]:
+    return sorted({key for model in _models_in(_walk(path)[1]) for key in model.model_fields})
+
+
+def _walk(path: tuple[int | str, ...]) -> tuple[list[str], Any]:
+    """Follow an error's path to the key as the user wrote it and to the annotation it leads to.
+
+    pydantic puts the tag of a chosen variant into the path, after 'model', 'schedule' or 'loss.0'.
+    """
+    annotation: Any = Recipe
+    written = []
+    for part in path:
+        variants = list(_models_in(annotation))
+        tagged = [model for model in variants if str(part) in _tags(model)]
+        if len(variants) > 1 and tagged:
+            annotation = tagged[0]
+            continue
+        written.append(str(part))
+        if isinstance(part, str) and len(variants) == 1 and part in variants[0].model_fields:
+            annotation = variants[0].model_fields[part].annotation
+    return written, annotation
+
+
+def _models_in(annotation: Any) -> Iterable[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    elif typing.get_origin(annotation) in (typing.Union, types.UnionType, tuple, typing.Annotated):
+        for part in typing.get_args(annotation):
+            yield from _models_in(part)
+
+
+def _tags(model: type[BaseModel]) -> tuple[str, ...]:
+    field = model.model_fields.get("name")
+    return tuple(str(value) for value in typing.get_args(field.annotation)) if field is not None else ()

@@ -1,0 +1,82 @@
+"""What a recipe may say about a model: one specification per architecture, defaults as in its paper."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+ResNetName = Literal["resnet18", "resnet34", "resnet50", "resnet101"]
+LiteBackboneName = Literal["lite0", "lite1", "lite2"]
+
+
+class ModelSpecBase(BaseModel):
+    """Common to all models."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    pretrained: str | None = Field(
+        default=None,
+        description="Backbone weights: 'imagenet', a path to a file of weights, or null for a random start.",
+    )
+
+
+class FCNSpec(ModelSpecBase):
+    """FCN (Long et al. 2015) on a ResNet."""
+
+    name: Literal["fcn"] = "fcn"
+    backbone: ResNetName = "resnet50"
+    output_stride: Literal[8, 16, 32] = 32
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+
+
+class UNetSpec(ModelSpecBase):
+    """UNet (Ronneberger et al. 2015) with batch normalisation; it has no pretrained backbone."""
+
+    name: Literal["unet"] = "unet"
+    pretrained: None = None
+    widths: tuple[int, int, int, int, int] = (64, 128, 256, 512, 1024)
+
+
+class PSPNetSpec(ModelSpecBase):
+    """PSPNet (Zhao et al. 2017); the auxiliary branch hangs on the backbone's third stage."""
+
+    name: Literal["pspnet"] = "pspnet"
+    backbone: ResNetName = "resnet50"
+    output_stride: Literal[8, 16] = 8
+    bins: tuple[int, ...] = (1, 2, 3, 6)
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    auxiliary: bool = True
+
+
+class DeepLabV3PlusSpec(ModelSpecBase):
+    """DeepLabv3+ (Chen et al. 2018); atrous rates follow the output stride: 8 -> 12, 24, 36; 16 -> 6, 12, 18."""
+
+    name: Literal["deeplabv3plus"] = "deeplabv3plus"
+    backbone: ResNetName = "resnet50"
+    output_stride: Literal[8, 16] = 8
+    dropout: float = Field(default=0.5, ge=0, lt=1)
+
+
+class SegFormerSpec(ModelSpecBase):
+    """SegFormer (Xie et al. 2021): a Mix Transformer and an all-MLP head of ``decoder_channels``."""
+
+    name: Literal["segformer_b0", "segformer_b1", "segformer_b2", "segformer_b3", "segformer_b4", "segformer_b5"]
+    decoder_channels: int = Field(default=256, gt=0)
+    drop_path: float = Field(default=0.1, ge=0, lt=1)
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+
+
+class LiteSpec(ModelSpecBase):
+    """The small model: EfficientNet-Lite, pyramid pooling and a light top-down decoder."""
+
+    name: Literal["lite"] = "lite"
+    backbone: LiteBackboneName = "lite0"
+    decoder_channels: int = Field(default=96, gt=0)
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+
+
+ModelSpec = Annotated[
+    FCNSpec | UNetSpec | PSPNetSpec | DeepLabV3PlusSpec | SegFormerSpec | LiteSpec,
+    Field(discriminator="name"),
+]

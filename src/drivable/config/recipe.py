@@ -1,0 +1,217 @@
+"""A recipe: everything that decides how a model is trained, complete in one YAML file."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from drivable.config.models import ModelSpec
+from drivable.labels import LabelSet
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+UnitTriple = tuple[float, float, float]
+# (height, width) in pixels; the network's pyramids need a few cells at stride 32.
+Size = tuple[Annotated[int, Field(ge=32)], Annotated[int, Field(ge=32)]]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class LabelsSpec(_Section):
+    """The label set, where it is neither BDD100K's nor given by the data's own ``labels.yaml``."""
+
+    names: tuple[str, ...]
+    colors: tuple[tuple[int, int, int], ...]
+    background: str | None = None
+    ignore_id: int = 255
+
+    def to_label_set(self) -> LabelSet:
+        """The label set that this section describes."""
+        return LabelSet(self.names, self.colors, self.background, self.ignore_id)
+
+
+class DataSpec(_Section):
+    """Where the pictures are and how they reach the network."""
+
+    path: str | None = Field(default=None, description="Data root; --data on the command line wins.")
+    layout: str = Field(default="auto", description="A layout's name, or 'auto' to recognise it.")
+    splits: str | None = Field(default=None, description="Folder of split files below splits/, such as 'course'.")
+    size: Size = Field(default=(360, 640), description="(height, width) the network works at, in pixels.")
+    mean: UnitTriple = (0.485, 0.456, 0.406)
+    std: UnitTriple = (0.229, 0.224, 0.225)
+    num_workers: int = Field(default=2, ge=0)
+
+
+class AugmentationSpec(_Section):
+    """Random changes to training pictures; the defaults change nothing, as in the course recipes."""
+
+    flip: Probability = 0.0
+    scale_crop: tuple[float, float] | None = Field(
+        default=None,
+        description="Smallest and largest share of the picture's area that a random crop keeps, resized back.",
+    )
+    brightness: float = Field(default=0.0, ge=0, lt=1)
+    contrast: float = Field(default=0.0, ge=0, lt=1)
+    saturation: float = Field(default=0.0, ge=0, lt=1)
+    hue: float = Field(default=0.0, ge=0, le=0.5)
+    blur: Probability = 0.0
+
+    @model_validator(mode="after")
+    def _crop_is_a_range(self) -> AugmentationSpec:
+        if self.scale_crop is not None and not 0 < self.scale_crop[0] <= self.scale_crop[1] <= 1:
+            raise ValueError(f"scale_crop must be two shares with 0 < low <= high <= 1, got {self.scale_crop}")
+        return self
+
+
+class _LossTerm(_Section):
+    scale: float = Field(default=1.0, gt=0, description="Factor of this term in the sum.")
+
+
+class CrossEntropySpec(_LossTerm):
+    """Pixel-wise cross entropy."""
+
+    name: Literal["cross_entropy"] = "cross_entropy"
+    class_weights: tuple[float, ...] | Literal["from_data"] | None = None
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+
+
+class FocalSpec(_LossTerm):
+    """Focal loss (Lin et al. 2017)."""
+
+    name: Literal["focal"] = "focal"
+    gamma: float = Field(default=2.0, ge=0)
+    class_weights: tuple[float, ...] | Literal["from_data"] | None = None
+
+
+class DiceSpec(_LossTerm):
+    """Soft Dice over the batch, plain (1 - Dice) or logarithmic (-log Dice)."""
+
+    name: Literal["dice"] = "dice"
+    log: bool = False
+    smooth: float = Field(default=1.0, ge=0)
+
+
+class TverskySpec(_LossTerm):
+    """Tversky (Salehi et al. 2017): ``alpha`` weighs false positives, ``beta`` false negatives."""
+
+    name: Literal["tversky"] = "tversky"
+    alpha: float = Field(default=0.3, ge=0)
+    beta: float = Field(default=0.7, ge=0)
+    log: bool = False
+    smooth: float = Field(default=1.0, ge=0)
+
+
+LossSpec = Annotated[CrossEntropySpec | FocalSpec | DiceSpec | TverskySpec, Field(discriminator="name")]
+
+
+class OptimizerSpec(_Section):
+    """The optimiser; ``learning_rate`` is the schedule's peak."""
+
+    name: Literal["adam", "adamw", "sgd", "adagrad"] = "adam"
+    learning_rate: float = Field(default=3e-4, gt=0)
+    weight_decay: float = Field(default=0.0, ge=0)
+    momentum: float = Field(default=0.9, ge=0, lt=1, description="Of sgd; the others do not have one.")
+    backbone_factor: float = Field(default=1.0, gt=0, description="Backbone's learning rate over the decoder's.")
+
+
+class OneCycleSpec(_Section):
+    """Up to the peak in ``ascent`` of all steps, then down (Smith 2018)."""
+
+    name: Literal["one_cycle"] = "one_cycle"
+    ascent: float = Field(default=0.3, gt=0, lt=1)
+    start_divisor: float = Field(default=10.0, gt=0)
+    end_divisor: float = Field(default=1e4, gt=0, description="The last rate is the first one over this.")
+    anneal: Literal["cosine", "linear"] = "cosine"
+
+
+class CosineSpec(_Section):
+    """Half a cosine from the peak to zero, after a linear warm-up."""
+
+    name: Literal["cosine"] = "cosine"
+    warmup: float = Field(default=0.0, ge=0, lt=1, description="Share of all steps.")
+
+
+class CosineRestartsSpec(_Section):
+    """Cosine with warm restarts (Loshchilov & Hutter 2017)."""
+
+    name: Literal["cosine_restarts"] = "cosine_restarts"
+    first_cycle: float = Field(default=0.25, gt=0, le=1, description="Length of the first cycle, share of all steps.")
+    cycle_factor: int = Field(default=2, ge=1)
+
+
+class PolynomialSpec(_Section):
+    """Peak x (1 - progress) ** power, after a linear warm-up."""
+
+    name: Literal["polynomial"] = "polynomial"
+    power: float = Field(default=0.9, gt=0)
+    warmup: float = Field(default=0.0, ge=0, lt=1, description="Share of all steps.")
+
+
+class ConstantSpec(_Section):
+    """The peak throughout."""
+
+    name: Literal["constant"] = "constant"
+
+
+ScheduleSpec = Annotated[
+    OneCycleSpec | CosineSpec | CosineRestartsSpec | PolynomialSpec | ConstantSpec,
+    Field(discriminator="name"),
+]
+
+
+class TrainingSpec(_Section):
+    """How long, how fast and on what."""
+
+    epochs: int = Field(default=12, gt=0)
+    batch_size: int = Field(default=8, gt=0)
+    step: Literal["plain", "deep_supervision"] = "plain"
+    main_share: float = Field(default=0.6, gt=0, lt=1, description="Of deep_supervision; the rest is auxiliary.")
+    freeze_backbone: bool = False
+    ema_decay: float | None = Field(default=None, gt=0, lt=1)
+    early_stopping: int | None = Field(default=None, gt=0, description="Epochs without a better validation loss.")
+    max_steps: int | None = Field(default=None, gt=0, description="Stop after so many optimiser steps.")
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    accumulate_batches: int = Field(default=1, gt=0)
+    gradient_clip_norm: float | None = Field(default=None, gt=0)
+    channels_last: bool = True
+    accelerator: Literal["auto", "cpu", "gpu", "mps"] = "auto"
+    devices: int | Literal["auto"] = "auto"
+    num_nodes: int = Field(default=1, gt=0)
+    strategy: str = "auto"
+
+
+class Recipe(_Section):
+    """All of the above; frozen, and an unknown key is an error.
+
+    Example:
+        >>> Recipe(model={"name": "lite"}, loss=[{"name": "dice", "log": True}]).training.epochs
+        12
+    """
+
+    name: str = Field(default="unnamed", pattern=r"^[A-Za-z0-9._-]+$")
+    seed: int = Field(default=1, ge=0)
+    labels: LabelsSpec | None = None
+    model: ModelSpec
+    data: DataSpec = DataSpec()
+    augmentation: AugmentationSpec = AugmentationSpec()
+    loss: tuple[LossSpec, ...] = Field(min_length=1)
+    optimizer: OptimizerSpec = OptimizerSpec()
+    schedule: ScheduleSpec = OneCycleSpec()
+    training: TrainingSpec = TrainingSpec()
+
+    @model_validator(mode="after")
+    def _step_fits_model(self) -> Recipe:
+        has_auxiliary = bool(getattr(self.model, "auxiliary", False))
+        if self.training.step == "deep_supervision" and not has_auxiliary:
+            raise ValueError(f"training.step deep_supervision needs an auxiliary branch; {self.model.name} has none")
+        if self.training.step == "plain" and has_auxiliary:
+            raise ValueError(
+                "the auxiliary branch is trained by training.step deep_supervision; set it, or model.auxiliary=false"
+            )
+        return self
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for YAML and JSON, every default written out."""
+        return self.model_dump(mode="json")

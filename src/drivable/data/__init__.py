@@ -1,0 +1,22 @@
+"""Labelled road pictures: layouts, conventions, splits and tensors."""
+
+from drivable.data.conventions import class_counts
+from drivable.data.dataset import Batch, RoadDataset, readable_samples
+from drivable.data.layouts import LAYOUTS, RoadData, open_data
+from drivable.data.samples import Sample, read_pair
+from drivable.data.splits import seeded_split, select_split, write_split
+
+__all__ = [
+    "LAYOUTS",
+    "Batch",
+    "RoadData",
+    "RoadDataset",
+    "Sample",
+    "class_counts",
+    "open_data",
+    "read_pair",
+    "readable_samples",
+    "seeded_split",
+    "select_split",
+    "write_split",
+]

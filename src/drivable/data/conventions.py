@@ -1,0 +1,150 @@
+"""How mask files write down classes: which value or colour means which id."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drivable.data.pictures import Pixels, open_picture
+from drivable.errors import DataError
+from drivable.labels import BDD100K_DRIVABLE, RGB, LabelSet
+
+_UNKNOWN = 254
+
+
+@dataclass(frozen=True)
+class MaskConvention:
+    """Meaning of a mask's pixels.
+
+    Args:
+        name: for messages.
+        values: mask value 0..255 -> class id or ignore id; for one-channel masks (palette masks by index).
+        colors: RGB -> class id; for colour masks. Exactly one of ``values`` and ``colors`` is given.
+    """
+
+    name: str
+    values: Mapping[int, int] | None = None
+    colors: Mapping[RGB, int] | None = None
+
+    def decode(self, path: Path) -> Pixels:
+        """Read a mask file.
+
+        Returns:
+            Label map (H, W) uint8 of class ids and the ignore id.
+
+        Raises:
+            DataError: where the file is broken, has another number of channels, or holds unknown values.
+        """
+        return self._from_colors(path) if self.colors is not None else self._from_values(path)
+
+    def _from_values(self, path: Path) -> Pixels:
+        assert self.values is not None
+        picture = open_picture(path)
+        if picture.mode not in ("L", "P"):
+            raise DataError(
+                f"{path}: mask of mode {picture.mode}; {self.name} has one 8-bit channel of ids. Save it as an 8-bit "
+                "grey or palette PNG"
+            )
+        table: Pixels = np.full(256, _UNKNOWN, dtype=np.uint8)
+        table[list(self.values)] = list(self.values.values())
+        raw = np.asarray(picture)
+        label_map: Pixels = table[raw]
+        unknown = label_map == _UNKNOWN
+        if unknown.any():
+            raise DataError(
+                f"{path}: unknown ids {np.unique(raw[unknown])[:8].tolist()}; {self.name} has {sorted(self.values)}"
+            )
+        return label_map
+
+    def _from_colors(self, path: Path) -> Pixels:
+        assert self.colors is not None
+        raw = np.array(open_picture(path).convert("RGB"))
+        packed = _packed(raw)
+        label_map = np.full(raw.shape[:2], _UNKNOWN, dtype=np.uint8)
+        for color, class_id in self.colors.items():
+            label_map[packed == _packed(np.array(color, dtype=np.uint8))] = class_id
+        unknown = label_map == _UNKNOWN
+        if unknown.any():
+            found = np.unique(raw[unknown], axis=0)[:4].tolist()
+            known = [list(color) for color in self.colors]
+            raise DataError(f"{path}: unknown colours {found}; {self.name} has {known}")
+        return label_map
+
+
+def _packed(rgb: Pixels) -> NDArray[np.uint32]:
+    """(..., 3) -> one number per colour."""
+    red, green, blue = (rgb[..., channel].astype(np.uint32) for channel in range(3))
+    return np.asarray(red << 16 | green << 8 | blue, dtype=np.uint32)
+
+
+_DIRECT, _ALTERNATIVE, _BACKGROUND = (BDD100K_DRIVABLE.names.index(n) for n in ("direct", "alternative", "background"))
+_IGNORE = BDD100K_DRIVABLE.ignore_id
+
+CURRENT_IDS = MaskConvention(
+    "BDD100K's current ids",
+    values={0: _DIRECT, 1: _ALTERNATIVE, 2: _BACKGROUND, 255: _IGNORE},
+)
+IDS_2018 = MaskConvention(
+    "BDD100K's 2018 ids",
+    values={0: _BACKGROUND, 1: _DIRECT, 2: _ALTERNATIVE, 255: _IGNORE},
+)
+# Three colourings of the same classes circulate: the 2018 toolkit's, the current palette, and plain red and blue.
+COLORS_2018 = MaskConvention(
+    "BDD100K's 2018 colour maps",
+    colors={
+        (0, 0, 0): _BACKGROUND,
+        (217, 83, 79): _DIRECT,
+        (219, 94, 86): _DIRECT,
+        (255, 0, 0): _DIRECT,
+        (91, 192, 222): _ALTERNATIVE,
+        (86, 211, 219): _ALTERNATIVE,
+        (0, 0, 255): _ALTERNATIVE,
+    },
+)
+
+
+def identity_convention(labels: LabelSet) -> MaskConvention:
+    """Masks that hold the label set's own ids."""
+    ids = [*range(labels.num_classes), labels.ignore_id]
+    return MaskConvention("this data's labels.yaml", values=dict(zip(ids, ids, strict=True)))
+
+
+def class_counts(label_maps: Iterable[Pixels], labels: LabelSet) -> NDArray[np.int64]:
+    """Pixels of each class over label maps (H, W): (K,) int64; the ignore id is not counted."""
+    counts = np.zeros(256, dtype=np.int64)
+    for label_map in label_maps:
+        counts += np.bincount(label_map.ravel(), minlength=256)
+    return counts[: labels.num_classes]
+
+
+def confirm_background(label_maps: Iterable[Pixels], labels: LabelSet, where: str) -> None:
+    """Refuse masks whose ids mean something else than their place says.
+
+    Both id conventions of BDD100K use 0, 1 and 2 with rotated meaning. Background covers about 80 % of road
+    pictures, so where another class covers more of them, the masks were read by the wrong convention.
+
+    Args:
+        label_maps: a sample of label maps (H, W), already decoded.
+        labels: their label set; one without a background cannot be checked and passes.
+        where: what was read, for the message.
+
+    Raises:
+        DataError: where background is not the class with most pixels.
+    """
+    if labels.background_id is None:
+        return
+    counts = class_counts(label_maps, labels)
+    if counts.argmax() == labels.background_id and counts[labels.background_id] > 0:
+        return
+    shares = counts / max(1, counts.sum())
+    listed = ", ".join(f"{name} {share:.0%}" for name, share in zip(labels.names, shares, strict=True))
+    raise DataError(
+        f"{where}: read that way the pixels would be {listed}, but background is the largest class of road pictures. "
+        "The ids mean something else than this place says: current masks (labels/drivable/masks) have 0 direct, "
+        "1 alternative, 2 background; 2018 masks (drivable_maps/labels, *_drivable_id.png) have 0 background, "
+        "1 direct, 2 alternative. Move the files to where their ids belong, or describe them in a labels.yaml"
+    )

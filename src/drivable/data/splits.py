@@ -1,0 +1,159 @@
+"""Choose a split's pictures: by official folder, by a file of ids, or by the seeded split."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch.utils.data import random_split
+
+from drivable.data.layouts import RoadData
+from drivable.data.samples import Sample
+from drivable.errors import DataError
+from drivable.files import write_text
+
+_log = logging.getLogger(__name__)
+
+SPLITS = ("train", "val", "test")
+COURSE_SHARES = (0.7, 0.2, 0.1)
+COURSE_SEED = 1
+
+
+def seeded_split(
+    ids: Sequence[str], shares: Sequence[float] = COURSE_SHARES, seed: int = COURSE_SEED
+) -> dict[str, list[str]]:
+    """Split ids at random, always the same way.
+
+    The ids are sorted and then dealt by ``torch.utils.data.random_split`` with a generator of that seed; with the
+    defaults, BDD100K's 3,430 course pictures become that course's exact 2,401 / 686 / 343.
+
+    Args:
+        ids: all ids, in any order.
+        shares: train, val and test; they add up to 1.
+        seed: of the generator.
+
+    Returns:
+        Ids by split name, each list sorted.
+
+    Raises:
+        DataError: where the shares do not add up to 1 or a split would be empty.
+
+    Example:
+        >>> {name: len(part) for name, part in seeded_split([f"{i:04d}" for i in range(3430)]).items()}
+        {'train': 2401, 'val': 686, 'test': 343}
+    """
+    if len(shares) != len(SPLITS) or min(shares) <= 0 or abs(sum(shares) - 1) > 1e-6:
+        raise DataError(f"split shares must be three positive numbers that add up to 1, got {list(shares)}")
+    ordered = sorted(ids)
+    generator = torch.Generator().manual_seed(seed)
+    parts = random_split(range(len(ordered)), list(shares), generator=generator)  # type: ignore[arg-type, var-annotated]
+    split = {name: sorted(ordered[i] for i in part.indices) for name, part in zip(SPLITS, parts, strict=True)}
+    empty = [name for name, part in split.items() if not part]
+    if empty:
+        raise DataError(f"{len(ordered)} pictures are too few to split: '{empty[0]}' would be empty")
+    return split
+
+
+def write_split(folder: Path, split: dict[str, list[str]]) -> None:
+    """Write one file of ids per split: ``<folder>/train.txt`` and so on.
+
+    Raises:
+        OutputError: where the folder is not writable.
+    """
+    for name, ids in split.items():
+        write_text(folder / f"{name}.txt", "".join(f"{key}\n" for key in ids))
+
+
+def read_ids(path: Path) -> list[str]:
+    """Read a file of ids, one a line; blank lines do not count.
+
+    Raises:
+        DataError: where the file is missing or not text, has no ids, or has one twice.
+    """
+    try:
+        ids = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as fault:
+        raise DataError(f"{path}: not a readable file of ids: {fault}") from fault
+    if not ids:
+        raise DataError(f"{path}: no ids in it; expected one a line")
+    if len(set(ids)) < len(ids):
+        twice = next(key for key in ids if ids.count(key) > 1)
+        raise DataError(f"{path}: id '{twice}' stands there {ids.count(twice)} times")
+    return ids
+
+
+def select_split(data: RoadData, split: str, splits: str | None = None) -> tuple[Sample, ...]:
+    """Labelled pictures of a split.
+
+    The first of these that exists decides: ``split`` as a path to a file of ids; ``splits/<splits>/<split>.txt``
+    below the data root; ``splits/<split>.txt``, where ``split`` may itself be ``course/test``; the official folder
+    of that name; the only folder below ``splits/``; and for data without any division the seeded split.
+
+    Args:
+        data: where to choose from.
+        split: ``train``, ``val``, ``test``, ``all``, ``<folder>/<name>`` or a file of ids.
+        splits: folder below ``splits/`` that holds the files of ids.
+
+    Returns:
+        Samples sorted by id.
+
+    Raises:
+        DataError: where there is no such split, an id has no labelled picture, or a mask has no picture.
+    """
+    by_id = {sample.id: sample for sample in data.all_samples}
+    path = _ids_file(data, split, splits)
+    if path is not None:
+        ids = read_ids(path)
+        missing = [key for key in ids if key not in by_id]
+        if missing:
+            raise DataError(
+                f"{path}: {len(missing)} of {len(ids)} ids have no labelled picture below {data.root}, "
+                f"'{missing[0]}' first"
+            )
+        return tuple(by_id[key] for key in sorted(ids))
+    if data.orphans:
+        raise DataError(
+            f"{data.orphans[0]}: mask without its picture ({len(data.orphans)} such below {data.root}); restore the "
+            "pictures, remove the masks, or choose pictures by a file of ids"
+        )
+    if split == "all":
+        return tuple(by_id.values())
+    if split in data.samples:
+        return data.samples[split]
+    if set(data.samples) & set(SPLITS) or split not in SPLITS:
+        known = sorted({*data.samples, *_split_files(data)} - {""}) or list(SPLITS)
+        raise DataError(
+            f"{data.root}: no split '{split}' (there are: {', '.join(known)}); name one of them, give a file of ids, "
+            "or make one with: drivable data split"
+        )
+    _log.warning("%s: no division of its own, so the seeded 70/20/10 split is used", data.root)
+    return tuple(by_id[key] for key in seeded_split(list(by_id))[split])
+
+
+def _split_files(data: RoadData) -> list[str]:
+    folder = data.root / "splits"
+    return [path.relative_to(folder).with_suffix("").as_posix() for path in folder.glob("*/*.txt")]
+
+
+def _ids_file(data: RoadData, split: str, splits: str | None) -> Path | None:
+    folder = data.root / "splits"
+    if split.endswith(".txt"):
+        return Path(split)
+    if splits is not None:
+        path = folder / splits / f"{split}.txt"
+        if path.is_file():
+            return path
+        # A recipe's split folder does not bind other data than it was trained on.
+        if (folder / splits).is_dir() or not ((folder / f"{split}.txt").is_file() or split in data.samples):
+            known = ", ".join(sorted(_split_files(data))) or "none"
+            raise DataError(f"{data.root}: no split file splits/{splits}/{split}.txt (there are: {known})")
+    if (folder / f"{split}.txt").is_file():
+        return folder / f"{split}.txt"
+    if split in data.samples:
+        return None
+    sets = sorted(entry.name for entry in folder.iterdir() if entry.is_dir()) if folder.is_dir() else []
+    if len(sets) == 1 and (folder / sets[0] / f"{split}.txt").is_file():
+        return folder / sets[0] / f"{split}.txt"
+    return None

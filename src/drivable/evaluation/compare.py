@@ -1,0 +1,156 @@
+"""Put trained models side by side: what they score, what they weigh, what they cost."""
+
+from __future__ import annotations
+
+import csv
+import io
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from drivable.checkpoint import Checkpoint
+from drivable.files import write_text, written_whole
+from drivable.models.cost import model_cost
+from drivable.segmenter import Segmenter, TorchSegmenter
+
+
+@dataclass(frozen=True)
+class ComparedModel:
+    """One row of the comparison.
+
+    Args:
+        name: of the run.
+        model: of the architecture.
+        scores: as :meth:`drivable.metrics.Scores.to_dict` gives them, empty where none are known.
+        scored_on: what these scores were taken on.
+        size: (height, width) the network works at.
+        num_parameters: of the network.
+        weights_mib: float32 weights.
+        gmacs: multiply-accumulates of one picture at ``size``, in 1e9.
+        latency_ms: median time for one picture here, from RGB at ``size`` to the label map.
+    """
+
+    name: str
+    model: str
+    scores: dict[str, Any]
+    scored_on: str
+    size: tuple[int, int]
+    num_parameters: int
+    weights_mib: float
+    gmacs: float
+    latency_ms: float
+
+    def to_row(self) -> dict[str, Any]:
+        """Flat values under the table's column names; scores in percent."""
+        protocols = self.scores.get("protocols", {})
+        classes = self.scores.get("classes", {})
+        return {
+            "run": self.name,
+            "model": self.model,
+            **{f"{name} (%)": _percent(value) for name, value in protocols.items()},
+            **{f"IoU {name} (%)": _percent(values["iou"]) for name, values in classes.items()},
+            "weights (MiB)": round(self.weights_mib, 1),
+            "parameters (M)": round(self.num_parameters / 1e6, 2),
+            "GMACs": round(self.gmacs, 2),
+            "ms per image": round(self.latency_ms, 1),
+            "size": f"{self.size[0]}x{self.size[1]}",
+            "scored on": self.scored_on,
+        }
+
+
+def compared(
+    name: str,
+    checkpoint: Checkpoint,
+    segmenter: TorchSegmenter,
+    scores: dict[str, Any] | None,
+    scored_on: str,
+) -> ComparedModel:
+    """Measure one model.
+
+    Args:
+        name: of the run.
+        checkpoint: what was trained.
+        segmenter: the same, ready to run; timed on its device.
+        scores: fresh ones, or ``None`` to take the checkpoint's own of its validation.
+        scored_on: what fresh scores were taken on.
+    """
+    size = checkpoint.preprocessing.size
+    cost = model_cost(checkpoint.spec, size, checkpoint.labels.num_classes)
+    recorded = checkpoint.scores.get("val", {})
+    return ComparedModel(
+        name=name,
+        model=checkpoint.spec.name,
+        scores=recorded if scores is None else scores,
+        scored_on="val, while training" if scores is None and recorded else scored_on,
+        size=size,
+        num_parameters=cost.num_parameters,
+        weights_mib=cost.weights_mib,
+        gmacs=cost.gmacs,
+        latency_ms=measure_latency(segmenter, size),
+    )
+
+
+def measure_latency(segmenter: Segmenter, size: tuple[int, int], num_runs: int = 11) -> float:
+    """Median time in ms to segment one picture of ``size`` (height, width), after two unmeasured runs."""
+    image = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+    times_ms = []
+    for _ in range(num_runs + 2):
+        start = time.perf_counter()
+        segmenter.segment(image)
+        times_ms.append((time.perf_counter() - start) * 1e3)
+    return statistics.median(times_ms[2:])
+
+
+def write_comparison(folder: Path, models: Sequence[ComparedModel]) -> None:
+    """Write ``comparison.md``, ``comparison.csv`` and ``comparison.png``.
+
+    Raises:
+        OutputError: where the folder is not writable.
+    """
+    rows = [model.to_row() for model in models]
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    cells = [[_text(row.get(column)) for column in columns] for row in rows]
+    lines = ["| " + " | ".join(line) + " |" for line in [columns, ["---"] * len(columns), *cells]]
+    write_text(folder / "comparison.md", "\n".join(lines) + "\n")
+    table = io.StringIO()
+    writer = csv.DictWriter(table, fieldnames=columns)
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(folder / "comparison.csv", table.getvalue())
+    with written_whole(folder / "comparison.png") as temporary:
+        _plot(models).savefig(temporary, dpi=120)
+
+
+def _plot(models: Sequence[ComparedModel]) -> Figure:
+    """Score over time per image; the area of a dot is the size of the weights."""
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.subplots()
+    for model in models:
+        score = model.scores.get("protocols", {}).get("strict3")
+        if score is None:
+            continue
+        axes.scatter(model.latency_ms, 100 * score, s=20 + 3 * model.weights_mib, alpha=0.6)
+        axes.annotate(
+            f"{model.name} ({model.weights_mib:.0f} MiB)",
+            (model.latency_ms, 100 * score),
+            textcoords="offset points",
+            xytext=(6, 6),
+        )
+    axes.set(xlabel="ms per image here", ylabel="strict3 (%)", xscale="log", title="Score, time and weight")
+    axes.grid(alpha=0.3)
+    axes.margins(0.2)
+    return figure
+
+
+def _percent(value: float | None) -> float | None:
+    return None if value is None else round(100 * value, 2)
+
+
+def _text(value: Any) -> str:
+    return "-" if value is None else str(value)

@@ -1,0 +1,76 @@
+"""Write results whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from drivable.errors import OutputError
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """Give a temporary name beside ``path`` and rename it to ``path`` when the block ends well.
+
+    The temporary name keeps the suffix, since writers choose a format by it. Works for a file and for a folder
+    that the block creates. Where the block fails, nothing is left.
+
+    Raises:
+        OutputError: where the place is not writable or the disk is full.
+
+    Example:
+        >>> with written_whole(Path("scores.json")) as temporary:
+        ...     temporary.write_text("{}")
+    """
+    temporary = path.with_name(f".{path.stem}.partial-{os.getpid()}{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        temporary.replace(path)
+    except OSError as fault:
+        raise OutputError(f"{path}: cannot be written: {fault.strerror or fault}; choose another place") from fault
+    finally:
+        if temporary.is_dir():
+            shutil.rmtree(temporary, ignore_errors=True)
+        elif temporary.exists():
+            temporary.unlink()
+
+
+def make_folder(path: Path) -> Path:
+    """Create a folder for results, or accept an existing one.
+
+    Raises:
+        OutputError: where it cannot be created or written into.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        probe = path / f".writable-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as fault:
+        raise OutputError(f"{path}: not a writable folder: {fault.strerror or fault}; choose another --out") from fault
+    return path
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text whole or not at all.
+
+    Raises:
+        OutputError: where the place is not writable or the disk is full.
+    """
+    with written_whole(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, values: Any) -> None:
+    """Write plain values as indented JSON, whole or not at all.
+
+    Raises:
+        OutputError: where the place is not writable or the disk is full.
+    """
+    write_text(path, json.dumps(values, indent=2) + "\n")

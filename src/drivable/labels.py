@@ -1,0 +1,109 @@
+"""The classes a pixel may belong to: the only place that knows that 0 is the direct lane."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drivable.errors import ConfigError
+
+RGB = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class LabelSet:
+    """Class names, display colours and the id that no loss and no score counts.
+
+    Class ``k`` is ``names[k]``, drawn in ``colors[k]`` (RGB, 0..255).
+
+    Args:
+        names: class names in the order of their ids, at least two, all different.
+        colors: one RGB triple per class.
+        background: the class that is not drawn in overlays and that ``binary`` scores treat as "not road";
+            ``None`` where the label set has no such class.
+        ignore_id: the label-map value that is left out of losses and scores, 0..255, not a class id.
+
+    Raises:
+        ConfigError: where the fields contradict each other.
+
+    Example:
+        >>> BDD100K_DRIVABLE.names[0], BDD100K_DRIVABLE.num_classes
+        ('direct', 3)
+    """
+
+    names: tuple[str, ...]
+    colors: tuple[RGB, ...]
+    background: str | None = None
+    ignore_id: int = 255
+
+    def __post_init__(self) -> None:
+        if len(self.names) < 2 or len(set(self.names)) != len(self.names):
+            raise ConfigError(f"labels: names must be two or more different names, got {list(self.names)}")
+        if len(self.colors) != len(self.names):
+            raise ConfigError(f"labels: got {len(self.colors)} colours for {len(self.names)} names; give one each")
+        if any(len(color) != 3 or not all(0 <= v <= 255 for v in color) for color in self.colors):
+            raise ConfigError(f"labels: colours must be RGB triples of 0..255, got {list(self.colors)}")
+        if self.background is not None and self.background not in self.names:
+            raise ConfigError(f"labels: background '{self.background}' is not one of {list(self.names)}")
+        if not self.num_classes <= self.ignore_id <= 255:
+            raise ConfigError(f"labels: ignore_id must be {self.num_classes}..255, got {self.ignore_id}")
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes."""
+        return len(self.names)
+
+    @property
+    def background_id(self) -> int | None:
+        """Id of the background class, ``None`` where there is none."""
+        return None if self.background is None else self.names.index(self.background)
+
+    @property
+    def foreground_ids(self) -> tuple[int, ...]:
+        """Ids of all classes but the background, in order."""
+        return tuple(k for k in range(self.num_classes) if k != self.background_id)
+
+    def palette(self) -> NDArray[np.uint8]:
+        """Colours by id: (256, 3) uint8 RGB; ids without a class, the ignore id among them, are grey."""
+        table = np.full((256, 3), 128, dtype=np.uint8)
+        table[: self.num_classes] = self.colors
+        return table
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for YAML and JSON; :meth:`from_dict` reads them back."""
+        return {
+            "names": list(self.names),
+            "colors": [list(color) for color in self.colors],
+            "background": self.background,
+            "ignore_id": self.ignore_id,
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> LabelSet:
+        """Rebuild a label set from :meth:`to_dict`'s values.
+
+        Raises:
+            ConfigError: where a field is missing or contradicts another.
+        """
+        try:
+            return cls(
+                names=tuple(str(name) for name in values["names"]),
+                colors=tuple((int(r), int(g), int(b)) for r, g, b in values["colors"]),
+                background=values.get("background"),
+                ignore_id=int(values.get("ignore_id", 255)),
+            )
+        except (KeyError, TypeError, ValueError) as fault:
+            raise ConfigError(
+                f"labels: expected names, colors, background and ignore_id, got {values!r} ({fault})"
+            ) from fault
+
+
+BDD100K_DRIVABLE = LabelSet(
+    names=("direct", "alternative", "background"),
+    # The official colormaps' palette.
+    colors=((219, 94, 86), (86, 211, 219), (0, 0, 0)),
+    background="background",
+)

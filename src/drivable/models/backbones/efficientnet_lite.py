@@ -1,0 +1,146 @@
+"""EfficientNet-Lite0 to Lite2: EfficientNet (Tan & Le 2019) without squeeze-excite and with ReLU6.
+
+Both changes, and a stem that is not scaled, make it keep its accuracy in int8 (the EfficientNet-Lite release notes of
+the TensorFlow TPU models). Parameters are named as the figure names the parts; the classification head is left out.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+# TensorFlow's batch normalisation, with which the published weights were trained.
+_BN_EPSILON = 1e-3
+_STEM_CHANNELS = 32
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """A row of table 1 of the EfficientNet paper."""
+
+    expansion: int
+    channels: int
+    num_blocks: int
+    stride: int
+    kernel: int
+
+
+_STAGES = (
+    _Stage(1, 16, 1, 1, 3),
+    _Stage(6, 24, 2, 2, 3),
+    _Stage(6, 40, 2, 2, 5),
+    _Stage(6, 80, 3, 2, 3),
+    _Stage(6, 112, 3, 1, 5),
+    _Stage(6, 192, 4, 2, 5),
+    _Stage(6, 320, 1, 1, 3),
+)
+# The last stage of each stride is what a decoder sees.
+_TAPS = {1: 4, 2: 8, 4: 16, 6: 32}
+# name -> (width factor, depth factor)
+SCALES = {"lite0": (1.0, 1.0), "lite1": (1.0, 1.1), "lite2": (1.1, 1.2)}
+
+
+class EfficientNetLite(nn.Module):
+    """The feature pyramid of EfficientNet-Lite.
+
+    Args:
+        name: ``lite0``, ``lite1`` or ``lite2``.
+
+    Example:
+        >>> [f.shape[1] for f in EfficientNetLite("lite0")(torch.zeros(1, 3, 64, 64))]
+        [24, 40, 112, 320]
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        width, depth = SCALES[name]
+        self.stem = _ConvBN(3, _STEM_CHANNELS, kernel=3, stride=2)
+        stages, channels, taps = [], _STEM_CHANNELS, []
+        for index, stage in enumerate(_STAGES):
+            out_channels = _round_to_8(stage.channels * width)
+            # First and last stage are not deepened.
+            is_inner = 0 < index < len(_STAGES) - 1
+            num_blocks = math.ceil(stage.num_blocks * depth) if is_inner else stage.num_blocks
+            blocks = []
+            for block in range(num_blocks):
+                stride = stage.stride if block == 0 else 1
+                blocks.append(_InvertedResidual(channels, out_channels, stage.expansion, stage.kernel, stride))
+                channels = out_channels
+            stages.append(nn.Sequential(*blocks))
+            if index in _TAPS:
+                taps.append(channels)
+        self.stages = nn.ModuleList(stages)
+        self.channels = tuple(taps)
+        self.strides = tuple(_TAPS.values())
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """(N, 3, H, W) normalised RGB, H and W multiples of 32 -> feature maps at strides 4, 8, 16 and 32."""
+        x = self.stem(images)
+        features = []
+        for index, stage in enumerate(self.stages):
+            x = stage(x)
+            if index in _TAPS:
+                features.append(x)
+        return features
+
+
+class _ConvBN(nn.Module):
+    """Convolution padded as TensorFlow's SAME does, batch normalisation and, unless linear, ReLU6."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int,
+        stride: int = 1,
+        groups: int = 1,
+        linear: bool = False,
+    ) -> None:
+        super().__init__()
+        # SAME pads (kernel - stride) in all for sizes that the stride divides, the odd pixel at the bottom and right.
+        total = kernel - stride
+        self.pad = (total // 2, total - total // 2)
+        is_even = self.pad[0] == self.pad[1]
+        self.conv = nn.Conv2d(
+            in_channels,
+            out_channels,
+            kernel,
+            stride,
+            padding=self.pad[0] if is_even else 0,
+            groups=groups,
+            bias=False,
+        )
+        self.bn = nn.BatchNorm2d(out_channels, eps=_BN_EPSILON)
+        self.pads_apart = not is_even
+        self.linear = linear
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.pads_apart:
+            x = F.pad(x, self.pad * 2)
+        x = self.bn(self.conv(x))
+        return x if self.linear else F.relu6(x)
+
+
+class _InvertedResidual(nn.Module):
+    """MBConv: expand 1x1, depthwise, project 1x1 without activation (Sandler et al. 2018, fig. 4)."""
+
+    def __init__(self, in_channels: int, out_channels: int, expansion: int, kernel: int, stride: int) -> None:
+        super().__init__()
+        hidden = in_channels * expansion
+        self.expand = _ConvBN(in_channels, hidden, kernel=1) if expansion > 1 else nn.Identity()
+        self.depthwise = _ConvBN(hidden, hidden, kernel, stride, groups=hidden)
+        self.project = _ConvBN(hidden, out_channels, kernel=1, linear=True)
+        self.adds_input = stride == 1 and in_channels == out_channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.project(self.depthwise(self.expand(x)))
+        return x + y if self.adds_input else y
+
+
+def _round_to_8(channels: float) -> int:
+    """Nearest multiple of 8 that is not more than 10 % below."""
+    rounded = max(8, int(channels + 4) // 8 * 8)
+    return rounded + 8 if rounded < 0.9 * channels else rounded

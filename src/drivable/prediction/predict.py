@@ -1,0 +1,155 @@
+"""Segment pictures and videos into overlays and label maps."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+from PIL import Image
+
+from drivable.data.overlay import draw_overlay
+from drivable.data.pictures import Pixels, read_image
+from drivable.errors import DataError
+from drivable.files import written_whole
+from drivable.prediction.sources import Sources
+from drivable.prediction.video import read_frames, read_video_info, video_writer
+from drivable.segmenter import Segmenter
+
+_log = logging.getLogger(__name__)
+_BATCH = 4
+T = TypeVar("T")
+
+
+@dataclass
+class PredictionResult:
+    """What was written.
+
+    Args:
+        num_pictures: pictures segmented.
+        num_frames: video frames segmented.
+        broken: one line for each picture or video that was left out or ends early.
+    """
+
+    num_pictures: int
+    num_frames: int
+    broken: list[str]
+
+
+def predict(
+    segmenter: Segmenter,
+    sources: Sources,
+    folder: Path,
+    skip_broken: bool = False,
+    on_item: Callable[[], None] = lambda: None,
+) -> PredictionResult:
+    """Segment all sources.
+
+    Writes ``overlays/<stem>.jpg`` and ``label_maps/<stem>.png`` (official ids, the picture's own size) for pictures
+    and ``<stem>.mp4`` (H.264) for videos, each whole or not at all.
+
+    Args:
+        segmenter: what segments.
+        sources: what to segment.
+        folder: where results go.
+        skip_broken: go on past broken pictures and videos and report them at the end.
+        on_item: called after each picture and each frame.
+
+    Raises:
+        DataError: at the first broken picture or video, without ``skip_broken``.
+        OutputError: where results cannot be written.
+
+    Example:
+        >>> predict(load("runs/lite"), find_sources(["road.jpg"]), Path("seen")).num_pictures
+        1
+    """
+    result = PredictionResult(0, 0, [])
+    for paths in _groups(sources.pictures, _BATCH):
+        batch: list[tuple[Path, Pixels]] = []
+        for path in paths:
+            try:
+                batch.append((path, read_image(path)))
+            except DataError as fault:
+                _leave_out(result, fault, skip_broken)
+            on_item()
+        label_maps = segmenter.segment_batch([image for _, image in batch])
+        for (path, image), label_map in zip(batch, label_maps, strict=True):
+            overlay = draw_overlay(image, label_map, segmenter.labels)
+            _save(folder / "overlays" / f"{path.stem}.jpg", overlay)
+            _save(folder / "label_maps" / f"{path.stem}.png", label_map)
+            result.num_pictures += 1
+    for path in sources.videos:
+        try:
+            _predict_video(segmenter, path, folder / f"{path.stem}.mp4", result, skip_broken, on_item)
+        except DataError as fault:
+            _leave_out(result, fault, skip_broken)
+    return result
+
+
+def overlay_frames(segmenter: Segmenter, frames: Iterable[Pixels]) -> Iterator[Pixels]:
+    """Segment frames and draw the result over each.
+
+    Args:
+        segmenter: what segments.
+        frames: RGB (H, W, 3) uint8.
+
+    Yields:
+        RGB (H, W, 3) uint8.
+    """
+    for batch in _groups(frames, _BATCH):
+        for frame, label_map in zip(batch, segmenter.segment_batch(batch), strict=True):
+            yield draw_overlay(frame, label_map, segmenter.labels)
+
+
+def _predict_video(
+    segmenter: Segmenter,
+    path: Path,
+    destination: Path,
+    result: PredictionResult,
+    skip_broken: bool,
+    on_frame: Callable[[], None],
+) -> None:
+    info = read_video_info(path)
+    num_frames = 0
+
+    def until_damage() -> Iterator[Pixels]:
+        try:
+            yield from read_frames(path)
+        except DataError as fault:
+            if not skip_broken:
+                raise
+            _leave_out(result, fault, skip_broken)
+
+    with video_writer(destination, info.size, info.fps) as write:
+        for overlay in overlay_frames(segmenter, until_damage()):
+            write(overlay)
+            num_frames += 1
+            on_frame()
+        if info.num_frames is not None and num_frames < info.num_frames - 1:
+            fault = DataError(
+                f"{path}: the video ends after {num_frames} of {info.num_frames} frames; copy it again, or take what "
+                "is there with --skip-broken"
+            )
+            _leave_out(result, fault, skip_broken)
+    result.num_frames += num_frames
+
+
+def _leave_out(result: PredictionResult, fault: DataError, skip_broken: bool) -> None:
+    if not skip_broken:
+        raise fault
+    _log.warning("left out: %s", fault)
+    result.broken.append(str(fault))
+
+
+def _save(path: Path, pixels: Pixels) -> None:
+    with written_whole(path) as temporary:
+        Image.fromarray(pixels).save(temporary, quality=92)  # Of JPEG; PNG is lossless and takes no notice.
+
+
+def _groups(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    iterator = iter(items)
+    while group := list(islice(iterator, size)):
+        yield group

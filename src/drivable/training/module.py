@@ -1,0 +1,152 @@
+"""What Lightning runs: one training step, one validation step, and the optimiser."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
+
+from drivable.config import Recipe
+from drivable.data.augmentation import Augmentation
+from drivable.data.dataset import Batch
+from drivable.errors import DrivableError
+from drivable.labels import LabelSet
+from drivable.losses import SummedLoss
+from drivable.metrics import ConfusionMatrix, Scores, compute_scores
+from drivable.models import SegmentationModel
+from drivable.training.optimization import build_optimizer, build_schedule
+from drivable.training.steps import build_step
+
+
+class _Ema:
+    """Exponential moving average whose decay rises as (1 + n) / (10 + n) to its value.
+
+    Without the rise, a random start would weigh on the average for thousands of steps.
+    """
+
+    def __init__(self, decay: float) -> None:
+        self.decay = decay
+
+    def __call__(self, averaged: Tensor, current: Tensor, num_averaged: Tensor | int) -> Tensor:
+        n = torch.as_tensor(num_averaged)
+        decay = ((1 + n) / (10 + n)).clamp(max=self.decay)
+        return averaged + (current - averaged) * (1 - decay)
+
+
+class SegmentationTraining(L.LightningModule):
+    """Fit a model by a recipe.
+
+    Args:
+        model: what to fit.
+        recipe: how.
+        labels: the classes.
+        loss: of logits and label maps.
+        train_ids: ids of the training pictures by their index, to name the culprits of a loss that is not a number.
+    """
+
+    def __init__(
+        self,
+        model: SegmentationModel,
+        recipe: Recipe,
+        labels: LabelSet,
+        loss: SummedLoss,
+        train_ids: Sequence[str],
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.recipe = recipe
+        self.labels = labels
+        self.loss = loss
+        self.train_ids = train_ids
+        self.step = build_step(recipe, loss)
+        self.augmentation = Augmentation(recipe.augmentation, recipe.data.size)
+        self.confusion = ConfusionMatrix(labels.num_classes, labels.ignore_id)
+        self.val_scores: Scores | None = None
+        decay = recipe.training.ema_decay
+        self.averaged = None if decay is None else AveragedModel(model, avg_fn=_Ema(decay), use_buffers=True)
+        self._num_averaged = 0
+        if recipe.training.freeze_backbone:
+            model.backbone.requires_grad_(False)
+
+    @property
+    def evaluated_model(self) -> SegmentationModel:
+        """The model that is validated and saved: the moving average where the recipe asks for one."""
+        if self.averaged is None:
+            return self.model
+        averaged = self.averaged.module
+        assert isinstance(averaged, SegmentationModel)
+        return averaged
+
+    def on_train_epoch_start(self) -> None:
+        """Draw each epoch's random numbers from (seed, epoch, rank) alone, so that a resumed run repeats them."""
+        epoch_seed = self.recipe.seed * 100_003 + self.current_epoch * 1_009 + self.global_rank
+        L.seed_everything(epoch_seed % 2**32, verbose=False)
+        if self.recipe.training.freeze_backbone:
+            self.model.backbone.eval()  # Batch statistics stay frozen too.
+
+    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        """One batch: augment, forward, loss."""
+        images, label_maps = self.augmentation(self._to_unit(batch["images"]), batch["label_maps"])
+        loss, logs = self.step(self.model, images, label_maps)
+        if not torch.isfinite(loss):
+            ids = ", ".join(self.train_ids[i] for i in batch["indices"].tolist())
+            raise DrivableError(
+                f"the loss is {loss.item()} in epoch {self.current_epoch + 1}, batch {batch_index + 1}; its pictures: "
+                f"{ids}. Look at these, lower optimizer.learning_rate, or set training.gradient_clip_norm"
+            )
+        self.log_dict(
+            {"train_loss": loss.detach(), **{key: value.detach() for key, value in logs.items()}},
+            prog_bar=True,
+            on_step=True,
+            on_epoch=True,
+            batch_size=len(images),
+        )
+        self.log("learning_rate", self.trainer.optimizers[0].param_groups[0]["lr"], on_step=True, on_epoch=False)
+        return loss
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_index: int) -> None:
+        """Average the weights after each optimiser step, not after each accumulated batch."""
+        if self.averaged is not None and self.trainer.global_step > self._num_averaged:
+            self.averaged.update_parameters(self.model)
+            self._num_averaged = self.trainer.global_step
+
+    def on_validation_epoch_start(self) -> None:
+        """Empty the confusion matrix."""
+        self.confusion = ConfusionMatrix(self.labels.num_classes, self.labels.ignore_id, self.device)
+
+    def validation_step(self, batch: Batch, batch_index: int) -> None:
+        """One batch: loss, and its pixels counted, at the size the network works at."""
+        images = self._to_unit(batch["images"])
+        logits = self.evaluated_model(images)
+        loss = self.loss(logits, batch["label_maps"])
+        self.log("val_loss", loss, prog_bar=True, batch_size=len(images), sync_dist=True)
+        self.confusion.update(batch["label_maps"], logits.argmax(dim=1))
+
+    def on_validation_epoch_end(self) -> None:
+        """Scores over the whole split, on all devices together."""
+        counts = self.trainer.strategy.reduce(self.confusion.counts, reduce_op="sum")
+        self.val_scores = compute_scores(torch.as_tensor(counts), self.labels)
+        self.log("val_strict3", self.val_scores.strict3, prog_bar=True, rank_zero_only=True)
+        for scores in self.val_scores.classes:
+            self.log(f"val_iou_{scores.name}", scores.iou, rank_zero_only=True)
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """The recipe's optimiser and schedule, stepped per batch."""
+        optimizer = build_optimizer(self.model, self.recipe.optimizer)
+        num_steps = int(self.trainer.estimated_stepping_batches)
+        schedule = build_schedule(optimizer, self.recipe.schedule, num_steps)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take up the averaging where it stood."""
+        self._num_averaged = checkpoint["global_step"]
+
+    def _to_unit(self, images: Tensor) -> Tensor:
+        """(N, 3, H, W) uint8 -> float32 in [0, 1]."""
+        unit = images.float() / 255
+        return unit.contiguous(memory_format=torch.channels_last) if self.recipe.training.channels_last else unit

@@ -1,0 +1,162 @@
+"""What a training leaves behind: checkpoints, the state to resume from, the history and its curves."""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import yaml
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.trainer.states import TrainerFn
+from matplotlib.figure import Figure
+
+from drivable.checkpoint import BEST, LAST, Checkpoint, Preprocessing, save_checkpoint
+from drivable.config import Recipe
+from drivable.files import write_text, written_whole
+from drivable.training.module import SegmentationTraining
+
+RECIPE, STATE, HISTORY, CURVES = "recipe.yaml", "resume.ckpt", "history.csv", "curves.png"
+
+
+def write_recipe(folder: Path, recipe: Recipe) -> None:
+    """Write the resolved recipe beside the checkpoints.
+
+    Raises:
+        OutputError: where the folder is not writable.
+    """
+    write_text(folder / RECIPE, yaml.safe_dump(recipe.to_dict(), sort_keys=False, default_flow_style=None))
+
+
+class RunFolder(Callback):
+    """After every epoch: ``best.safetensors`` if its validation loss is the lowest, ``last.safetensors``,
+    ``resume.ckpt``, ``history.csv`` and ``curves.png``, each written whole or not at all.
+
+    Args:
+        folder: the run folder; it exists.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.best_loss = float("inf")
+        self.history: list[dict[str, float]] = []
+        self._epoch_start = 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run must know."""
+        return {"best_loss": self.best_loss, "history": self.history}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take it up again."""
+        self.best_loss = state_dict["best_loss"]
+        self.history = state_dict["history"]
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Write a first state, so that a run stopped in its first epoch can be resumed too."""
+        if trainer.is_global_zero and not (self.folder / STATE).exists():
+            self._save_state(trainer)
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Start the clock."""
+        self._epoch_start = time.monotonic()
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Write the checkpoints; here, and not at the end of the epoch, the validation's results are fresh."""
+        assert isinstance(pl_module, SegmentationTraining)
+        if not trainer.is_global_zero:
+            return
+        assert pl_module.val_scores is not None
+        recipe = pl_module.recipe
+        checkpoint = Checkpoint(
+            weights=pl_module.evaluated_model.state_dict(),
+            spec=recipe.model,
+            labels=pl_module.labels,
+            preprocessing=Preprocessing(recipe.data.size, recipe.data.mean, recipe.data.std),
+            recipe=recipe,
+            scores={"val": pl_module.val_scores.to_dict() | {"epoch": trainer.current_epoch + 1}},
+        )
+        loss = float(trainer.callback_metrics["val_loss"])
+        if loss < self.best_loss:
+            self.best_loss = loss
+            save_checkpoint(self.folder / BEST, checkpoint)
+        save_checkpoint(self.folder / LAST, checkpoint)
+        if trainer.state.fn == TrainerFn.VALIDATING:
+            # After a training that max_steps ended inside its first epoch, whose row is already there.
+            self.history[-1].update(_epoch_values(trainer))
+            self._write_history()
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Write the history and the state to resume from."""
+        metrics = _epoch_values(trainer)
+        self.history.append(
+            {
+                "epoch": trainer.current_epoch + 1,
+                "step": trainer.global_step,
+                "seconds": round(time.monotonic() - self._epoch_start, 1),
+                "learning_rate": metrics.pop("learning_rate"),
+                **metrics,
+            }
+        )
+        if trainer.is_global_zero:
+            self._write_history()
+        self._save_state(trainer)
+
+    def _write_history(self) -> None:
+        write_history(self.folder / HISTORY, self.history)
+        write_curves(self.folder / CURVES, self.history)
+
+    def _save_state(self, trainer: L.Trainer) -> None:
+        # Every rank takes part: sharded strategies gather their state here.
+        with written_whole(self.folder / STATE) as temporary:
+            trainer.save_checkpoint(temporary)
+
+
+def _epoch_values(trainer: L.Trainer) -> dict[str, float]:
+    """Lightning's metrics of the epoch; it also lists each under its bare name and with ``_step``."""
+    return {
+        key.removesuffix("_epoch"): float(value)
+        for key, value in trainer.callback_metrics.items()
+        if not key.endswith("_step") and f"{key}_epoch" not in trainer.callback_metrics
+    }
+
+
+def write_history(path: Path, history: list[dict[str, float]]) -> None:
+    """Write one row per epoch as CSV.
+
+    Raises:
+        OutputError: where the place is not writable.
+    """
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(dict.fromkeys(key for row in history for key in row)))
+    writer.writeheader()
+    writer.writerows(history)
+    write_text(path, text.getvalue())
+
+
+def write_curves(path: Path, history: list[dict[str, float]]) -> None:
+    """Draw loss, IoU and learning rate over the epochs as PNG.
+
+    Raises:
+        OutputError: where the place is not writable.
+    """
+    epochs = [row["epoch"] for row in history]
+    figure = Figure(figsize=(12, 3.6), layout="constrained")
+    loss, iou, rate = figure.subplots(1, 3)
+    for name in ("train_loss", "val_loss"):
+        loss.plot(epochs, [row.get(name, float("nan")) for row in history], marker=".", label=name)
+    for key in (key for key in history[-1] if key.startswith("val_iou_") or key == "val_strict3"):
+        style: dict[str, Any] = {"linewidth": 2.5, "color": "black"} if key == "val_strict3" else {}
+        values = [row.get(key, float("nan")) for row in history]
+        iou.plot(epochs, values, marker=".", label=key.removeprefix("val_"), **style)
+    rate.plot(epochs, [row["learning_rate"] for row in history], marker=".", label="learning rate")
+    for axes, title in ((loss, "Loss"), (iou, "Validation IoU"), (rate, "Learning rate at the epoch's end")):
+        axes.set(title=title, xlabel="epoch")
+        axes.grid(alpha=0.3)
+        if axes.lines:
+            axes.legend()
+    iou.set_ylim(0, 1)
+    with written_whole(path) as temporary:
+        figure.savefig(temporary, dpi=110)

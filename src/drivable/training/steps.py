@@ -1,0 +1,60 @@
+"""Training steps: a batch in, a loss and named logs out. Another way to train is another step."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from torch import Tensor
+
+from drivable.config import Recipe
+from drivable.losses import SummedLoss
+from drivable.models import SegmentationModel
+
+Logs = dict[str, Tensor]
+
+
+class TrainingStep(Protocol):
+    """How a batch becomes a loss."""
+
+    def __call__(self, model: SegmentationModel, images: Tensor, label_maps: Tensor) -> tuple[Tensor, Logs]:
+        """Images (N, 3, H, W) in [0, 1] and ids (N, H, W) in; scalar loss and what to log beside it out."""
+        ...
+
+
+class PlainStep:
+    """The loss of the main head."""
+
+    def __init__(self, loss: SummedLoss) -> None:
+        self.loss = loss
+
+    def __call__(self, model: SegmentationModel, images: Tensor, label_maps: Tensor) -> tuple[Tensor, Logs]:
+        """See :class:`TrainingStep`."""
+        return self.loss(model(images), label_maps), {}
+
+
+class DeepSupervisionStep:
+    """A weighted sum of the main and the auxiliary head's loss (Zhao et al. 2017, sec. 3.3).
+
+    Args:
+        loss: for both heads.
+        main_share: weight of the main head; the auxiliary head has the rest.
+    """
+
+    def __init__(self, loss: SummedLoss, main_share: float) -> None:
+        self.loss = loss
+        self.main_share = main_share
+
+    def __call__(self, model: SegmentationModel, images: Tensor, label_maps: Tensor) -> tuple[Tensor, Logs]:
+        """See :class:`TrainingStep`."""
+        logits = model.training_logits(images)
+        assert logits.auxiliary is not None
+        main, auxiliary = self.loss(logits.main, label_maps), self.loss(logits.auxiliary, label_maps)
+        total = self.main_share * main + (1 - self.main_share) * auxiliary
+        return total, {"train_loss_main": main, "train_loss_auxiliary": auxiliary}
+
+
+def build_step(recipe: Recipe, loss: SummedLoss) -> TrainingStep:
+    """The step that the recipe names."""
+    if recipe.training.step == "deep_supervision":
+        return DeepSupervisionStep(loss, recipe.training.main_share)
+    return PlainStep(loss)

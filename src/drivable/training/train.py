@@ -1,0 +1,248 @@
+"""Train a model by a recipe, from data folder to run folder."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback, EarlyStopping, RichProgressBar
+from lightning.pytorch.loggers import TensorBoardLogger
+from torch.utils.data import DataLoader, DistributedSampler
+
+from drivable.config import Recipe, load_recipe
+from drivable.data import (
+    RoadData,
+    RoadDataset,
+    Sample,
+    class_counts,
+    open_data,
+    readable_samples,
+    select_split,
+)
+from drivable.errors import CheckpointError, ConfigError, DataError, OutputError
+from drivable.files import make_folder
+from drivable.labels import LabelSet
+from drivable.losses import SummedLoss
+from drivable.models import build_model, load_pretrained
+from drivable.progress import progress
+from drivable.training.epoch_lines import EpochLines
+from drivable.training.module import SegmentationTraining
+from drivable.training.run_folder import RECIPE, STATE, RunFolder, write_recipe
+
+_log = logging.getLogger(__name__)
+_MAX_SHARE_SAMPLES = 500
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a training came to.
+
+    Args:
+        folder: the run folder.
+        best_loss: lowest validation loss.
+        history: one row per epoch, as in ``history.csv``.
+        num_broken: pictures left out because they could not be read.
+    """
+
+    folder: Path
+    best_loss: float
+    history: list[dict[str, float]]
+    num_broken: int
+
+
+def train(recipe: Recipe, folder: Path, resume: bool = False, skip_broken: bool = False) -> TrainingResult:
+    """Fit a model and write its run folder.
+
+    The folder receives the resolved recipe, the best checkpoint by validation loss, the last one, the state to
+    resume from, history, curves and TensorBoard events. A resumed run continues from its last whole epoch to the
+    same numbers as one that was never stopped.
+
+    Args:
+        recipe: how; ``data.path`` must be given.
+        folder: the run folder; must be new or empty unless ``resume``.
+        resume: continue the run in ``folder``.
+        skip_broken: read every picture first and leave out the broken ones, instead of stopping at the first.
+
+    Returns:
+        The history and where everything is.
+
+    Raises:
+        ConfigError: where the recipe does not fit the data.
+        DataError: where pictures or labels are missing or broken.
+        CheckpointError: where pretrained weights or the state to resume from cannot be had.
+        OutputError: where the folder is not writable or already holds a run.
+        DrivableError: where the loss stops being a number.
+        KeyboardInterrupt: where the user stops it; the last whole epoch's files stay.
+
+    Example:
+        >>> train(load_recipe("lite", ["data.path=bdd100k"]), Path("runs/lite"))
+    """
+    data, samples, num_broken = _open_splits(recipe, skip_broken)
+    labels = _labels(recipe, data)
+    _prepare_folder(folder, recipe, resume)
+
+    L.seed_everything(recipe.seed, workers=True, verbose=False)
+    model = build_model(recipe.model, labels.num_classes, mean=recipe.data.mean, std=recipe.data.std)
+    if not resume:
+        load_pretrained(model, recipe.model)
+    if recipe.training.channels_last:
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    loss = SummedLoss(
+        recipe.loss, labels.num_classes, labels.ignore_id, _class_shares(recipe, samples["train"], labels)
+    )
+    module = SegmentationTraining(model, recipe, labels, loss, [sample.id for sample in samples["train"]])
+    run_folder = RunFolder(folder)
+    with _quiet_lightning():
+        trainer = _trainer(recipe, folder, run_folder)
+        _fit(trainer, module, recipe, samples, folder / STATE if resume else None)
+    return TrainingResult(folder, run_folder.best_loss, run_folder.history, num_broken)
+
+
+def resumed_recipe(folder: Path, data_path: str | None = None) -> Recipe:
+    """The recipe of a run to continue, with the data's place changed where they have moved.
+
+    Raises:
+        CheckpointError: where the folder holds no run.
+    """
+    for name in (RECIPE, STATE):
+        if not (folder / name).is_file():
+            raise CheckpointError(f"{folder}: nothing to resume: {name} is missing; is this a run folder?")
+    return load_recipe(folder / RECIPE, [] if data_path is None else [f"data.path={data_path}"])
+
+
+def _open_splits(recipe: Recipe, skip_broken: bool) -> tuple[RoadData, dict[str, Sequence[Sample]], int]:
+    if recipe.data.path is None:
+        raise ConfigError("no data: give --data PATH or set data.path in the recipe")
+    data = open_data(recipe.data.path, recipe.data.layout)
+    samples: dict[str, Sequence[Sample]] = {
+        split: select_split(data, split, recipe.data.splits) for split in ("train", "val")
+    }
+    num_broken = 0
+    if skip_broken:
+        for split, members in samples.items():
+            with progress(f"checking {split} pictures", len(members)) as advance:
+                samples[split], faults = readable_samples(members, advance)
+            num_broken += len(faults)
+            for fault in faults:
+                _log.warning("left out: %s", fault)
+    for split, members in samples.items():
+        if not members:
+            raise DataError(f"{data.root}: split '{split}' has no readable picture")
+    return data, samples, num_broken
+
+
+def _labels(recipe: Recipe, data: RoadData) -> LabelSet:
+    if recipe.labels is None:
+        return data.labels
+    labels = recipe.labels.to_label_set()
+    if labels.names != data.labels.names:
+        raise ConfigError(
+            f"recipe labels {list(labels.names)} differ from those of {data.root}, {list(data.labels.names)}; leave "
+            "'labels' out of the recipe to take the data's"
+        )
+    return labels
+
+
+def _prepare_folder(folder: Path, recipe: Recipe, resume: bool) -> None:
+    if not resume and folder.exists() and any(folder.iterdir()):
+        raise OutputError(f"{folder}: already holds files; choose another --out, or continue it with --resume {folder}")
+    make_folder(folder)
+    write_recipe(folder, recipe)
+
+
+def _class_shares(recipe: Recipe, samples: Sequence[Sample], labels: LabelSet) -> list[float] | None:
+    if not any(getattr(term, "class_weights", None) == "from_data" for term in recipe.loss):
+        return None
+    chosen = samples[:: max(1, len(samples) // _MAX_SHARE_SAMPLES)]
+    counts = class_counts((sample.read_label_map() for sample in chosen), labels)
+    return [float(count / counts.sum()) for count in counts]
+
+
+def _trainer(recipe: Recipe, folder: Path, run_folder: RunFolder) -> L.Trainer:
+    training = recipe.training
+    callbacks: list[Callback] = [run_folder]
+    if training.early_stopping is not None:
+        callbacks.append(EarlyStopping("val_loss", patience=training.early_stopping))
+    if sys.stderr.isatty():
+        callbacks.append(RichProgressBar(console_kwargs={"stderr": True}))
+    else:
+        callbacks.append(EpochLines(run_folder))
+    return L.Trainer(
+        max_epochs=training.epochs,
+        max_steps=training.max_steps or -1,
+        precision=training.precision,
+        accumulate_grad_batches=training.accumulate_batches,
+        gradient_clip_val=training.gradient_clip_norm,
+        accelerator=training.accelerator,
+        devices=training.devices,
+        num_nodes=training.num_nodes,
+        strategy=training.strategy,
+        logger=TensorBoardLogger(folder, name="", version="tensorboard"),
+        callbacks=callbacks,
+        log_every_n_steps=10,
+        num_sanity_val_steps=0,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        enable_progress_bar=sys.stderr.isatty(),
+        default_root_dir=folder,
+    )
+
+
+def _fit(
+    trainer: L.Trainer,
+    module: SegmentationTraining,
+    recipe: Recipe,
+    samples: dict[str, Sequence[Sample]],
+    state: Path | None,
+) -> None:
+    loaders = {
+        split: _loader(RoadDataset(members, recipe.data.size), recipe, trainer, shuffle=split == "train")
+        for split, members in samples.items()
+    }
+    try:
+        trainer.fit(module, loaders["train"], loaders["val"], ckpt_path=state, weights_only=True)
+        if module.val_scores is None:
+            # max_steps ended the run inside its first epoch.
+            trainer.validate(module, loaders["val"], verbose=False)
+    except SystemExit as stop:
+        # Lightning turns Ctrl-C into an exit; the caller decides what to say.
+        raise KeyboardInterrupt from stop
+
+
+def _loader(dataset: RoadDataset, recipe: Recipe, trainer: L.Trainer, shuffle: bool) -> DataLoader[Any]:
+    # One sampler for one device and for many: its order depends on (seed, epoch) alone.
+    sampler: DistributedSampler[Any] = DistributedSampler(
+        dataset, num_replicas=trainer.world_size, rank=trainer.global_rank, shuffle=shuffle, seed=recipe.seed
+    )
+    return DataLoader(
+        dataset,
+        batch_size=recipe.training.batch_size,
+        sampler=sampler,
+        num_workers=recipe.data.num_workers,
+        persistent_workers=recipe.data.num_workers > 0,
+        pin_memory=torch.cuda.is_available(),
+        # A last batch of one picture has no batch statistics.
+        drop_last=shuffle and len(dataset) >= recipe.training.batch_size,
+    )
+
+
+@contextmanager
+def _quiet_lightning() -> Iterator[None]:
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        # Advice about worker counts and private APIs that a user of a command cannot act upon.
+        warnings.filterwarnings("ignore", module="lightning")
+        try:
+            yield
+        finally:
+            logger.setLevel(level)

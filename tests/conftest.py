@@ -1,0 +1,53 @@
+"""Data that many tests share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from drivable.data.rendered import write_rendered_dataset
+
+torch.set_num_threads(2)
+
+
+@pytest.fixture(scope="session")
+def rendered_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A rendered data set of 24 train, 8 val and 8 test pictures, 96x160, in BDD100K's layout. Not to be changed."""
+    root = tmp_path_factory.mktemp("rendered") / "data"
+    write_rendered_dataset(root, {"train": 24, "val": 8, "test": 8}, seed=7, size=(96, 160))
+    return root
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real pictures; tests that ask for it are skipped where there is none."""
+    folder = os.environ.get("DRIVABLE_REAL_DATA")
+    if not folder:
+        pytest.skip("DRIVABLE_REAL_DATA is not set")
+    return Path(folder)
+
+
+@pytest.fixture
+def make_bdd100k(tmp_path: Path) -> Callable[..., Path]:
+    """Write a small data set of flat pictures in BDD100K's current layout."""
+
+    def make(ids: tuple[str, ...] = ("a", "b", "c"), split: str = "train", size: tuple[int, int] = (36, 64)) -> Path:
+        root = tmp_path / "bdd100k"
+        images, masks = root / "images/100k" / split, root / "labels/drivable/masks" / split
+        images.mkdir(parents=True)
+        masks.mkdir(parents=True)
+        for index, key in enumerate(ids):
+            Image.fromarray(np.full((*size, 3), 40 * index % 255, dtype=np.uint8)).save(images / f"{key}.jpg")
+            label_map = np.full(size, 2, dtype=np.uint8)
+            label_map[size[0] // 2 :, : size[1] // 2] = 0
+            label_map[size[0] // 2 :, -size[1] // 4 :] = 1
+            Image.fromarray(label_map).save(masks / f"{key}.png")
+        return root
+
+    return make

@@ -1,0 +1,44 @@
+import numpy as np
+import pytest
+
+from drivable.errors import ConfigError, nearest_match
+from drivable.labels import BDD100K_DRIVABLE, LabelSet
+
+
+def test_bdd100k_ids_are_the_official_ones() -> None:
+    assert BDD100K_DRIVABLE.names == ("direct", "alternative", "background")
+    assert BDD100K_DRIVABLE.background_id == 2
+    assert BDD100K_DRIVABLE.foreground_ids == (0, 1)
+    assert BDD100K_DRIVABLE.ignore_id == 255
+
+
+def test_palette_holds_the_class_colours() -> None:
+    palette = BDD100K_DRIVABLE.palette()
+    assert palette.shape == (256, 3)
+    assert palette[0].tolist() == [219, 94, 86]
+    assert np.array_equal(palette[255], [128, 128, 128])
+
+
+def test_label_set_survives_plain_values() -> None:
+    assert LabelSet.from_dict(BDD100K_DRIVABLE.to_dict()) == BDD100K_DRIVABLE
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"names": ("a",), "colors": ((0, 0, 0),)}, "two or more"),
+        ({"colors": ((0, 0, 0),)}, "1 colours for 2 names"),
+        ({"colors": ((0, 0, 0), (0, 0, 300))}, "RGB triples"),
+        ({"background": "sky"}, "'sky' is not one of"),
+        ({"ignore_id": 1}, "ignore_id must be 2..255"),
+    ],
+)
+def test_contradictions_are_refused(changes: dict[str, object], message: str) -> None:
+    fields: dict[str, object] = {"names": ("a", "b"), "colors": ((0, 0, 0), (1, 1, 1))}
+    with pytest.raises(ConfigError, match=message):
+        LabelSet(**(fields | changes))  # type: ignore[arg-type]
+
+
+def test_nearest_match_asks_only_where_something_is_close() -> None:
+    assert nearest_match("unett", ["fcn", "unet"]) == "did you mean 'unet'? known: fcn, unet"
+    assert nearest_match("zzz", ["fcn", "unet"]) == "known: fcn, unet"
