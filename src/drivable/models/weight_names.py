@@ -31,7 +31,8 @@ def resnet_name(name: str) -> str | None:
     if name.startswith(("fc.", "classifier.")):
         return None
     block = re.match(
-        r"(?:resnet\.)?encoder\.stages\.(\d+)\.layers\.(\d+)\.(.+)\.(convolution|normalization)\.(\w+)$", name
+        r"(?:resnet\.)?encoder\.stages\.(\d+)\.layers\.(\d+)\.(shortcut|layer\.\d+)\.(convolution|normalization)\.(\w+)$",
+        name,
     )
     if block is None:
         return _translate(name, _RESNET_RULES)
@@ -50,7 +51,8 @@ _MIT_RULES: tuple[Rule, ...] = (
     (r"patch_embed(\d)\.", lambda m: f"patch_embeddings.{int(m[1]) - 1}."),
     (r"norm(\d)\.", lambda m: f"norms.{int(m[1]) - 1}."),
     (r"block(\d)\.(\d+)\.(norm\d)\.", lambda m: f"stages.{int(m[1]) - 1}.{m[2]}.{m[3]}."),
-    (r"block(\d)\.(\d+)\.attn\.(\w+)\.", lambda m: f"stages.{int(m[1]) - 1}.{m[2]}.attention.{_ATTENTION[m[3]]}."),
+    (r"block(\d)\.(\d+)\.attn\.(q|kv|sr|norm|proj)\.",
+     lambda m: f"stages.{int(m[1]) - 1}.{m[2]}.attention.{_ATTENTION[m[3]]}."),
     (r"block(\d)\.(\d+)\.mlp\.dwconv\.dwconv\.", lambda m: f"stages.{int(m[1]) - 1}.{m[2]}.ffn.depthwise."),
     (r"block(\d)\.(\d+)\.mlp\.fc1\.", lambda m: f"stages.{int(m[1]) - 1}.{m[2]}.ffn.expand."),
     (r"block(\d)\.(\d+)\.mlp\.fc2\.", lambda m: f"stages.{int(m[1]) - 1}.{m[2]}.ffn.project."),
@@ -116,10 +118,11 @@ def lite_names(num_blocks: Sequence[int]) -> Callable[[str], str | None]:
         if name.startswith(("_conv_head.", "_bn1.", "_fc.", "conv_head.", "bn2.", "classifier.")):
             return None
         if block := re.match(r"_blocks\.(\d+)\.(\w+)\.(\w+)$", name):
-            return f"{flat[int(block[1])]}.{package[block[2]]}.{block[3]}"
-        if block := re.match(r"blocks\.(\d)\.(\d+)\.(\w+)\.(\w+)$", name):
-            parts = timm_first if block[1] == "0" else timm
-            return f"stages.{block[1]}.{block[2]}.{parts[block[3]]}.{block[4]}"
+            index, part, leaf = int(block[1]), package.get(block[2]), block[3]
+            return f"{flat[index]}.{part}.{leaf}" if part and index < len(flat) else name
+        if block := re.match(r"blocks\.(\d+)\.(\d+)\.(\w+)\.(\w+)$", name):
+            part = (timm_first if block[1] == "0" else timm).get(block[3])
+            return f"stages.{block[1]}.{block[2]}.{part}.{block[4]}" if part else name
         return _translate(name, ((r"_?conv_stem\.", "stem.conv."), (r"_bn0\.|bn1\.", "stem.bn.")))
 
     return translate

@@ -82,8 +82,13 @@ class SegmentationTraining(L.LightningModule):
         assert isinstance(averaged, SegmentationModel)
         return averaged
 
-    def on_train_epoch_start(self) -> None:
-        """Draw each epoch's random numbers from (seed, epoch, rank) alone, so that a resumed run repeats them."""
+    def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
+        """Begin an epoch: draw its random numbers from (seed, epoch, rank) alone, so that a resumed run repeats them.
+
+        Here and not in ``on_train_epoch_start``, which Lightning leaves out for the first epoch of a resumed run.
+        """
+        if batch_index > 0:
+            return
         epoch_seed = self.recipe.seed * 100_003 + self.current_epoch * 1_009 + self.global_rank
         L.seed_everything(epoch_seed % 2**32, verbose=False)
         if self.recipe.training.freeze_backbone:

@@ -59,9 +59,12 @@ class RunFolder(Callback):
         if trainer.is_global_zero and not (self.folder / STATE).exists():
             self._save_state(trainer)
 
-    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Start the clock."""
-        self._epoch_start = time.monotonic()
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_index: int
+    ) -> None:
+        """Start the epoch's clock."""
+        if batch_index == 0:
+            self._epoch_start = time.monotonic()
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write the checkpoints; here, and not at the end of the epoch, the validation's results are fresh."""

@@ -55,7 +55,8 @@ def wet_ground(image: FloatImage, covered: NDArray[np.bool_], camera: PinholeCam
     mirrored = np.minimum(image[mirrored_rows], 2.0)
     # Lamps below the horizon smear downwards too: the tail lights of the car in front.
     smeared = cv2.blur(mirrored, (3, max(3, height // 8) | 1)) * 0.75
-    trails = cv2.blur(np.maximum(image[horizon:] - 0.9, 0.0), (3, max(3, height // 5) | 1), anchor=(1, height // 5))
+    length = max(3, height // 5) | 1
+    trails = cv2.blur(np.maximum(image[horizon:] - 0.9, 0.0), (3, length), anchor=(1, length - 1))
     depth = np.arange(height - horizon, dtype=np.float32)[:, None, None] / (height - horizon)
     wetness = 0.42 * (1.0 - 0.55 * depth) * ~covered[horizon:, :, None]
     result = image.copy()

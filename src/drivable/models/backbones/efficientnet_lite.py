@@ -75,6 +75,7 @@ class EfficientNetLite(nn.Module):
         self.stages = nn.ModuleList(stages)
         self.channels = tuple(taps)
         self.strides = tuple(_TAPS.values())
+        self.apply(_initialise)
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """(N, 3, H, W) normalised RGB, H and W multiples of 32 -> feature maps at strides 4, 8, 16 and 32."""
@@ -144,3 +145,10 @@ def _round_to_8(channels: float) -> int:
     """Nearest multiple of 8 that is not more than 10 % below."""
     rounded = max(8, int(channels + 4) // 8 * 8)
     return rounded + 8 if rounded < 0.9 * channels else rounded
+
+
+def _initialise(module: nn.Module) -> None:
+    """As the authors' code: Gaussian weights of variance 2 / fan-out."""
+    if isinstance(module, nn.Conv2d):
+        fan_out = module.kernel_size[0] * module.kernel_size[1] * module.out_channels // module.groups
+        nn.init.normal_(module.weight, std=math.sqrt(2 / fan_out))

@@ -1,0 +1,187 @@
+"""Every layout and convention, and what happens where place and ids disagree."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from drivable.data import LAYOUTS, open_data, read_pair, select_split
+from drivable.data.conventions import COLORS_2018, CURRENT_IDS
+from drivable.errors import DataError
+
+Make = Callable[..., Path]
+REMAP_2018 = np.array([1, 2, 0], dtype=np.uint8)
+
+
+def write_2018(root: Path) -> None:
+    """Write the current masks of ``root`` again as 2018's ids and colours."""
+    for mask in sorted((root / "labels/drivable/masks/train").iterdir()):
+        label_map = np.asarray(Image.open(mask))
+        ids = root / "drivable_maps/labels/train" / f"{mask.stem}_drivable_id.png"
+        colors = root / "drivable_maps/color_labels/train" / f"{mask.stem}_drivable_color.png"
+        palette = np.array([[217, 83, 79], [91, 192, 222], [0, 0, 0]], dtype=np.uint8)
+        for path, pixels in ((ids, REMAP_2018[label_map]), (colors, palette[label_map])):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(path)
+
+
+def test_current_and_2018_masks_are_the_same_labels(make_bdd100k: Make) -> None:
+    root = make_bdd100k()
+    write_2018(root)
+    colormaps = root / "labels/drivable/colormaps/train"
+    colormaps.mkdir(parents=True)
+    for mask in (root / "labels/drivable/masks/train").iterdir():
+        picture = Image.open(mask).convert("L")
+        picture.putpalette([219, 94, 86, 86, 211, 219, 0, 0, 0])
+        picture.save(colormaps / mask.name)
+    readings = {name: [s.read_label_map() for s in open_data(root, name).all_samples] for name in LAYOUTS[:4]}
+    for name, label_maps in readings.items():
+        assert len(label_maps) == 3
+        for got, want in zip(label_maps, readings["bdd100k-masks"], strict=True):
+            assert np.array_equal(got, want), name
+
+
+def test_npy_pair(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (5, 18, 32, 3), dtype=np.uint8)
+    label_maps = np.full((5, 18, 32), 2, dtype=np.uint8)
+    label_maps[:, 9:, :10] = 0
+    np.save(tmp_path / "image_18_32.npy", images)
+    np.save(tmp_path / "label_18_32.npy", label_maps)
+    data = open_data(tmp_path)
+    assert data.layout == "npy"
+    image, label_map = read_pair(data.all_samples[3])
+    assert np.array_equal(image, images[3])
+    assert np.array_equal(label_map, label_maps[3])
+
+
+def test_folder_with_its_own_classes(tmp_path: Path) -> None:
+    for place in ("images", "masks"):
+        (tmp_path / place).mkdir()
+    Image.fromarray(np.zeros((20, 30, 3), dtype=np.uint8)).save(tmp_path / "images/a b.png")
+    Image.fromarray(np.full((20, 30), 7, dtype=np.uint8)).save(tmp_path / "masks/a b.png")
+    description = {"names": ["road", "other"], "colors": [[9, 9, 9], [0, 0, 0]], "background": "other"}
+    (tmp_path / "labels.yaml").write_text(yaml.safe_dump(description | {"ids": {7: "road", 0: "other", 9: "ignore"}}))
+    data = open_data(tmp_path)
+    assert data.labels.names == ("road", "other")
+    assert np.unique(data.all_samples[0].read_label_map()).tolist() == [0]
+    (tmp_path / "labels.yaml").write_text(yaml.safe_dump(description | {"ids": {7: "raod"}}))
+    with pytest.raises(DataError, match="'raod', which is no class; did you mean 'road'"):
+        open_data(tmp_path)
+
+
+def test_2018_ids_in_the_place_of_current_ones_are_refused(make_bdd100k: Make) -> None:
+    root = make_bdd100k()
+    for mask in (root / "labels/drivable/masks/train").iterdir():
+        Image.fromarray(REMAP_2018[np.asarray(Image.open(mask))]).save(mask)
+    with pytest.raises(DataError, match=r"direct 62%.*background is the largest class.*2018"):
+        open_data(root)
+
+
+def test_current_ids_in_the_place_of_2018_ones_are_refused(make_bdd100k: Make) -> None:
+    root = make_bdd100k()
+    target = root / "drivable_maps/labels/train"
+    target.mkdir(parents=True)
+    for mask in (root / "labels/drivable/masks/train").iterdir():
+        shutil.copy(mask, target / f"{mask.stem}_drivable_id.png")
+    with pytest.raises(DataError, match="background is the largest class"):
+        open_data(root, "bdd100k-2018-ids")
+
+
+def test_masks_of_0_and_255_are_refused(make_bdd100k: Make) -> None:
+    root = make_bdd100k()
+    for mask in (root / "labels/drivable/masks/train").iterdir():
+        Image.fromarray(np.full((36, 64), 255, dtype=np.uint8)).save(mask)
+    with pytest.raises(DataError, match="no pixel has a class"):
+        open_data(root)
+
+
+def test_missing_empty_and_unknown_folders(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no such data folder"):
+        open_data(tmp_path / "nowhere")
+    with pytest.raises(DataError, match="empty"):
+        open_data(tmp_path)
+    (tmp_path / "stuff.txt").touch()
+    with pytest.raises(DataError, match=r"not laid out as any known layout \(found: stuff.txt\)"):
+        open_data(tmp_path)
+    with pytest.raises(DataError, match="did you mean 'bdd100k-masks'"):
+        open_data(tmp_path, "bdd100k-mask")
+
+
+def test_a_folder_of_the_archives_own_is_entered(make_bdd100k: Make) -> None:
+    root = make_bdd100k()
+    assert open_data(root.parent).root == root
+
+
+def test_a_mask_without_its_picture(make_bdd100k: Make) -> None:
+    root = make_bdd100k()
+    (root / "images/100k/train/b.jpg").unlink()
+    data = open_data(root)
+    with pytest.raises(DataError, match=r"b.png: mask without its picture \(1 such"):
+        select_split(data, "train")
+
+
+def test_a_picture_without_its_mask_is_not_used(make_bdd100k: Make) -> None:
+    root = make_bdd100k()
+    (root / "labels/drivable/masks/train/b.png").unlink()
+    data = open_data(root)
+    assert [sample.id for sample in select_split(data, "train")] == ["a", "c"]
+    assert [path.stem for path in data.unlabelled] == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("pixels", "message"),
+    [
+        (np.full((36, 64), 3, dtype=np.uint8), r"unknown ids \[3\]; .* has \[0, 1, 2, 255\]"),
+        (np.full((36, 64, 3), 2, dtype=np.uint8), "mask of mode RGB"),
+        (np.full((36, 64), 2, dtype=np.uint16), "mask of mode I;16"),
+    ],
+)
+def test_masks_that_are_none(tmp_path: Path, pixels: np.ndarray, message: str) -> None:
+    Image.fromarray(pixels).save(tmp_path / "m.png")
+    with pytest.raises(DataError, match=message):
+        CURRENT_IDS.decode(tmp_path / "m.png")
+
+
+def test_an_unknown_colour_is_named(tmp_path: Path) -> None:
+    Image.fromarray(np.full((4, 4, 3), 77, dtype=np.uint8)).save(tmp_path / "m.png")
+    with pytest.raises(DataError, match=r"unknown colours \[\[77, 77, 77\]\]"):
+        COLORS_2018.decode(tmp_path / "m.png")
+
+
+def test_a_mask_of_another_size(make_bdd100k: Make) -> None:
+    root = make_bdd100k()
+    Image.fromarray(np.full((18, 64), 2, dtype=np.uint8)).save(root / "labels/drivable/masks/train/b.png")
+    with pytest.raises(DataError, match="b: the mask is 18x64 and the picture 36x64"):
+        read_pair(open_data(root).all_samples[1])
+
+
+def test_a_truncated_jpeg_is_named(make_bdd100k: Make) -> None:
+    path = make_bdd100k() / "images/100k/train/b.jpg"
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(DataError, match=r"b.jpg: broken picture.*--skip-broken"):
+        read_pair(open_data(path.parents[3]).all_samples[1])
+
+
+@pytest.mark.real
+def test_all_conventions_of_the_real_pictures_agree(real_data: Path) -> None:
+    root = real_data / "bdd100k-native"
+    readings = [[s.read_label_map() for s in open_data(root, name).all_samples] for name in LAYOUTS[:4]]
+    assert all(len(label_maps) == 24 for label_maps in readings)
+    for label_maps in readings[1:]:
+        assert all(np.array_equal(a, b) for a, b in zip(readings[0], label_maps, strict=True))
+
+
+@pytest.mark.real
+def test_real_2018_ids_are_refused_as_current_ones(real_data: Path, tmp_path: Path) -> None:
+    source = real_data / "bdd100k-native"
+    shutil.copytree(source / "images", tmp_path / "images")
+    target = tmp_path / "labels/drivable/masks/val"
+    target.mkdir(parents=True)
+    for mask in (source / "drivable_maps/labels/val").iterdir():
+        shutil.copy(mask, target / mask.name.replace("_drivable_id", ""))
+    with pytest.raises(DataError, match="background is the largest class"):
+        open_data(tmp_path)

@@ -1,0 +1,87 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from drivable.data import open_data, seeded_split, select_split, write_split
+from drivable.errors import DataError
+
+Make = Callable[..., Path]
+
+
+def test_the_courses_exact_split() -> None:
+    ids = [f"{i:04d}" for i in range(3430)]
+    split = seeded_split(reversed(ids))  # type: ignore[arg-type]
+    assert {name: len(part) for name, part in split.items()} == {"train": 2401, "val": 686, "test": 343}
+    assert sorted(key for part in split.values() for key in part) == ids
+    # The first picture that torch.Generator().manual_seed(1) deals to the test set's start, for good.
+    import torch
+
+    order = torch.randperm(3430, generator=torch.Generator().manual_seed(1)).tolist()
+    assert split["test"] == sorted(ids[i] for i in order[2401 + 686 :])
+
+
+def test_another_seed_is_another_split() -> None:
+    ids = [f"{i:04d}" for i in range(100)]
+    assert seeded_split(ids, seed=1) == seeded_split(ids)
+    assert seeded_split(ids, seed=2) != seeded_split(ids)
+
+
+@pytest.mark.parametrize("shares", [(0.5, 0.2, 0.1), (0.8, 0.2, 0.0), (1.2, -0.1, -0.1)])
+def test_shares_must_add_up(shares: tuple[float, ...]) -> None:
+    with pytest.raises(DataError, match="add up to 1"):
+        seeded_split([str(i) for i in range(10)], shares)
+
+
+def test_too_few_to_split() -> None:
+    with pytest.raises(DataError, match="too few"):
+        seeded_split(["a", "b"])
+
+
+def test_split_files_decide_over_folders(make_bdd100k: Make) -> None:
+    root = make_bdd100k(ids=("a", "b", "c", "d"))
+    write_split(root / "splits" / "mine", {"train": ["a", "b"], "val": ["c"], "test": ["d"]})
+    data = open_data(root)
+    assert [s.id for s in select_split(data, "train", "mine")] == ["a", "b"]
+    assert [s.id for s in select_split(data, "mine/test")] == ["d"]
+    assert [s.id for s in select_split(data, "test")] == ["d"]
+    assert [s.id for s in select_split(data, "train")] == ["a", "b", "c", "d"]
+    assert [s.id for s in select_split(data, str(root / "splits/mine/val.txt"))] == ["c"]
+    assert len(select_split(data, "all")) == 4
+
+
+def test_an_official_folder_alone_has_no_test(make_bdd100k: Make) -> None:
+    with pytest.raises(DataError, match=r"no split 'test' \(there are: train\).*drivable data split"):
+        select_split(open_data(make_bdd100k()), "test")
+
+
+def test_a_named_set_must_exist(make_bdd100k: Make) -> None:
+    root = make_bdd100k()
+    write_split(root / "splits" / "mine", {"val": ["a"]})
+    with pytest.raises(DataError, match="no split file splits/mine/test.txt"):
+        select_split(open_data(root), "test", "mine")
+
+
+def test_an_id_without_a_picture_is_named(make_bdd100k: Make) -> None:
+    root = make_bdd100k()
+    (root / "ids.txt").write_text("a\nnobody\n")
+    with pytest.raises(DataError, match="1 of 2 ids have no labelled picture.*'nobody' first"):
+        select_split(open_data(root), str(root / "ids.txt"))
+
+
+@pytest.mark.parametrize(("text", "message"), [("", "no ids"), ("a\nb\na\n", "'a' stands there 2 times")])
+def test_bad_files_of_ids(make_bdd100k: Make, text: str, message: str) -> None:
+    root = make_bdd100k()
+    (root / "ids.txt").write_text(text)
+    with pytest.raises(DataError, match=message):
+        select_split(open_data(root), str(root / "ids.txt"))
+    with pytest.raises(DataError, match="not a readable file of ids"):
+        select_split(open_data(root), str(root / "nowhere.txt"))
+
+
+@pytest.mark.real
+def test_the_real_course_split(real_data: Path) -> None:
+    data = open_data(real_data / "bdd100k")
+    parts = {name: select_split(data, name, "course") for name in ("train", "val", "test")}
+    assert {name: len(part) for name, part in parts.items()} == {"train": 2401, "val": 686, "test": 343}
+    assert len({sample.id for part in parts.values() for sample in part}) == 3430

@@ -1,0 +1,257 @@
+"""Training from data folder to run folder: it learns, resumes exactly, and stops with a reason."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from PIL import Image
+
+from drivable.checkpoint import find_checkpoint, load_checkpoint
+from drivable.config import Recipe, load_recipe, parse_recipe
+from drivable.errors import ConfigError, DataError, DrivableError, OutputError
+from drivable.labels import BDD100K_DRIVABLE
+from drivable.losses import SummedLoss
+from drivable.models import build_model, default_spec
+from drivable.training import resumed_recipe, train
+from drivable.training.module import SegmentationTraining
+from drivable.training.optimization import build_optimizer, build_schedule
+from drivable.training.steps import DeepSupervisionStep, PlainStep
+
+SMALL = [
+    "model.pretrained=null",
+    "data.size=[64, 96]",
+    "data.num_workers=0",
+    "data.mean=[0.485, 0.456, 0.406]",
+    "training.accelerator=cpu",
+    "training.ema_decay=0.9",
+]
+
+
+def small_recipe(data: Path, *changes: str) -> Recipe:
+    return load_recipe("lite", [*SMALL, f"data.path={data}", *changes])
+
+
+def without_seconds(history: list[dict[str, float]]) -> list[dict[str, float]]:
+    return [{key: value for key, value in row.items() if key != "seconds"} for row in history]
+
+
+@pytest.fixture
+def interrupt_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Ctrl-C at an optimiser step."""
+
+    def install(step: int) -> None:
+        original = SegmentationTraining.training_step
+
+        def training_step(self: SegmentationTraining, batch: object, batch_index: int) -> torch.Tensor:
+            if self.trainer.global_step == step:
+                raise KeyboardInterrupt
+            return original(self, batch, batch_index)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(SegmentationTraining, "training_step", training_step)
+
+    return install
+
+
+def test_a_run_folder_is_complete(rendered_data: Path, tmp_path: Path) -> None:
+    recipe = small_recipe(rendered_data, "training.epochs=2")
+    result = train(recipe, tmp_path / "run")
+    assert [row["epoch"] for row in result.history] == [1, 2]
+    assert result.history[-1]["step"] == 6
+    names = sorted(entry.name for entry in (tmp_path / "run").iterdir())
+    files = ["best.safetensors", "curves.png", "history.csv", "last.safetensors", "recipe.yaml", "resume.ckpt"]
+    assert names == [*files, "tensorboard"]
+    assert any((tmp_path / "run/tensorboard").iterdir())
+    assert Image.open(tmp_path / "run/curves.png").size[0] > 500
+    saved = yaml.safe_load((tmp_path / "run/recipe.yaml").read_text())
+    assert parse_recipe(saved, "saved") == recipe
+    best = load_checkpoint(find_checkpoint(tmp_path / "run"))
+    assert best.scores["val"]["epoch"] == 1 + int(np.argmin([row["val_loss"] for row in result.history]))
+    assert result.best_loss == min(row["val_loss"] for row in result.history)
+    assert best.recipe == recipe
+    header = (tmp_path / "run/history.csv").read_text().splitlines()[0].split(",")
+    assert {"train_loss", "val_loss", "val_strict3", "val_iou_direct", "learning_rate"} <= set(header)
+
+
+@pytest.mark.slow
+def test_it_overfits_a_handful_of_pictures(rendered_data: Path, tmp_path: Path) -> None:
+    recipe = small_recipe(
+        rendered_data, "model.pretrained=imagenet", "training.epochs=40", "augmentation.scale_crop=null",
+        "augmentation.flip=0", "augmentation.blur=0", "training.batch_size=8", "data.splits=same",
+    )  # fmt: skip
+    data = tmp_path / "data"
+    data.mkdir()
+    for name in ("images", "labels"):
+        (data / name).symlink_to(rendered_data / name)
+    ids = sorted(path.stem for path in (rendered_data / "images/100k/train").iterdir())[:8]
+    for split in ("train", "val"):
+        (data / "splits/same").mkdir(parents=True, exist_ok=True)
+        (data / f"splits/same/{split}.txt").write_text("\n".join(ids))
+    result = train(
+        recipe.model_copy(update={"data": recipe.data.model_copy(update={"path": str(data)})}), tmp_path / "r"
+    )
+    assert result.history[-1]["val_strict3"] > 0.85
+
+
+@pytest.mark.parametrize("changes", [[], ["training.accumulate_batches=2"]])
+def test_a_resumed_run_equals_an_uninterrupted_one(
+    rendered_data: Path, tmp_path: Path, interrupt_at: Callable[[int], None], monkeypatch: pytest.MonkeyPatch,
+    changes: list[str],
+) -> None:  # fmt: skip
+    recipe = small_recipe(rendered_data, "training.epochs=3", *changes)
+    whole = train(recipe, tmp_path / "whole")
+    steps_per_epoch = int(whole.history[0]["step"])
+    with monkeypatch.context():
+        interrupt_at(2 * steps_per_epoch - 1)
+        with pytest.raises(KeyboardInterrupt):
+            train(recipe, tmp_path / "stopped")
+    monkeypatch.undo()
+    load_checkpoint(tmp_path / "stopped/last.safetensors").build()
+    resumed = train(resumed_recipe(tmp_path / "stopped"), tmp_path / "stopped", resume=True)
+    assert without_seconds(resumed.history) == without_seconds(whole.history)
+    want, got = (load_checkpoint(tmp_path / name / "last.safetensors").weights for name in ("whole", "stopped"))
+    assert all(torch.equal(want[key], got[key]) for key in want)
+    assert resumed.best_loss == whole.best_loss
+
+
+def test_a_run_stopped_in_its_first_epoch_resumes(
+    rendered_data: Path, tmp_path: Path, interrupt_at: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = small_recipe(rendered_data, "training.epochs=1")
+    interrupt_at(1)
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, tmp_path / "run")
+    monkeypatch.undo()
+    result = train(resumed_recipe(tmp_path / "run"), tmp_path / "run", resume=True)
+    assert without_seconds(result.history) == without_seconds(train(recipe, tmp_path / "whole").history)
+
+
+def test_a_loss_that_is_no_number_names_its_pictures(
+    rendered_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SummedLoss, "forward", lambda *_: torch.tensor(float("nan")))
+    ids = {path.stem for path in (rendered_data / "images/100k/train").iterdir()}
+    with pytest.raises(DrivableError, match="the loss is nan in epoch 1, batch 1") as caught:
+        train(small_recipe(rendered_data), tmp_path / "run")
+    assert sum(key in str(caught.value) for key in ids) == 8
+
+
+def test_max_steps_ends_with_a_checkpoint(rendered_data: Path, tmp_path: Path) -> None:
+    result = train(small_recipe(rendered_data, "training.max_steps=2"), tmp_path / "run")
+    assert result.history[-1]["step"] == 2
+    assert result.history[-1]["val_strict3"] > 0
+    load_checkpoint(find_checkpoint(tmp_path / "run")).build()
+
+
+def test_broken_pictures_stop_or_are_left_out(make_bdd100k: Callable[..., Path], tmp_path: Path) -> None:
+    root = make_bdd100k(ids=tuple(f"{i}" for i in range(8)))
+    (root / "splits/a").mkdir(parents=True)
+    (root / "splits/a/train.txt").write_text("0\n1\n2\n3\n4\n5\n")
+    (root / "splits/a/val.txt").write_text("6\n7\n")
+    picture = root / "images/100k/train/3.jpg"
+    picture.write_bytes(picture.read_bytes()[:-100])
+    recipe = small_recipe(root, "training.epochs=1", "training.batch_size=2", "data.splits=a")
+    with pytest.raises(DataError, match=r"3\.jpg: broken picture"):
+        train(recipe, tmp_path / "stops")
+    with pytest.raises(DataError, match=r"3\.jpg: broken picture"):
+        train(load_recipe_with_workers(recipe), tmp_path / "stops in a worker")
+    result = train(recipe, tmp_path / "goes on", skip_broken=True)
+    assert result.num_broken == 1
+    assert result.history[-1]["step"] == 2
+
+
+def load_recipe_with_workers(recipe: Recipe) -> Recipe:
+    return recipe.model_copy(update={"data": recipe.data.model_copy(update={"num_workers": 1})})
+
+
+def test_wrong_use_leaves_no_folder(rendered_data: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no data"):
+        train(load_recipe("lite", SMALL), tmp_path / "run")
+    with pytest.raises(DataError, match="no such data folder"):
+        train(small_recipe(tmp_path / "nowhere"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/x").touch()
+    with pytest.raises(OutputError, match="already holds files.*--resume"):
+        train(small_recipe(rendered_data), tmp_path / "full")
+
+
+def test_a_frozen_backbone_stays(rendered_data: Path, tmp_path: Path) -> None:
+    recipe = small_recipe(
+        rendered_data, "training.epochs=1", "training.freeze_backbone=true", "training.ema_decay=null"
+    )
+    torch.manual_seed(0)
+    train(recipe, tmp_path / "run")
+    trained = load_checkpoint(tmp_path / "run/last.safetensors").weights
+    import lightning as L
+
+    L.seed_everything(recipe.seed, workers=True, verbose=False)
+    fresh = build_model(recipe.model, 3).state_dict()
+    assert all(torch.equal(trained[key], fresh[key]) for key in fresh if key.startswith("backbone"))
+    assert not torch.equal(trained["decoder.classify.weight"], fresh["decoder.classify.weight"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["fcn", "unet", "pspnet", "deeplabv3plus", "segformer_b3"])
+def test_every_course_recipe_trains(name: str, rendered_data: Path, tmp_path: Path) -> None:
+    recipe = load_recipe(
+        f"course/{name}",
+        [f"data.path={rendered_data}", "data.size=[64, 96]", "model.pretrained=null", "training.epochs=2",
+         "data.num_workers=0", "training.accelerator=cpu"],
+    )  # fmt: skip
+    result = train(recipe, tmp_path / "run")
+    assert result.history[-1]["train_loss"] < result.history[0]["train_loss"]
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw", "sgd", "adagrad"])
+def test_optimisers_move_the_model(name: str) -> None:
+    torch.manual_seed(0)
+    model = build_model(default_spec("lite"), 3)
+    spec = load_recipe("lite", [f"optimizer.name={name}", "optimizer.weight_decay=0.1"]).optimizer
+    optimizer = build_optimizer(model, spec)
+    rates = {group["lr"] for group in optimizer.param_groups}
+    assert rates == {spec.learning_rate, spec.learning_rate * spec.backbone_factor}
+    for group in optimizer.param_groups:
+        assert all((parameter.ndim > 1) == (group["weight_decay"] > 0) for parameter in group["params"])
+    before = model.decoder.classify.weight.clone()  # type: ignore[union-attr, operator]
+    model(torch.rand(2, 3, 32, 32)).mean().backward()
+    optimizer.step()
+    assert not torch.equal(before, model.decoder.classify.weight)  # type: ignore[union-attr, arg-type]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "start", "peak", "end"),
+    [
+        ("{name: one_cycle, ascent: 0.3, start_divisor: 10}", 0.1, 30, 0.0),
+        ("{name: cosine}", 1.0, 0, 0.0),
+        ("{name: cosine, warmup: 0.1}", 0.1, 10, 0.0),
+        ("{name: cosine_restarts, first_cycle: 0.5, cycle_factor: 1}", 1.0, 50, 0.0),
+        ("{name: polynomial, power: 0.9}", 1.0, 0, 0.0),
+        ("{name: constant}", 1.0, 99, 1.0),
+    ],
+)
+def test_schedules(schedule: str, start: float, peak: int, end: float) -> None:
+    recipe = load_recipe("lite", [f"schedule={schedule}", "optimizer.backbone_factor=1", "optimizer.name=adam"])
+    optimizer = build_optimizer(build_model(recipe.model, 3), recipe.optimizer)
+    scheduler = build_schedule(optimizer, recipe.schedule, num_steps=101)
+    rates = []
+    for _ in range(100):
+        rates.append(optimizer.param_groups[0]["lr"] / recipe.optimizer.learning_rate)
+        optimizer.step()
+        scheduler.step()
+    assert rates[0] == pytest.approx(start, abs=0.01)
+    assert rates[peak] == pytest.approx(1.0, abs=0.01)
+    assert rates[-1] == pytest.approx(end, abs=0.03)
+
+
+def test_deep_supervision_weighs_both_heads() -> None:
+    torch.manual_seed(0)
+    recipe = load_recipe("course/pspnet", ["model.backbone=resnet18"])
+    model = build_model(recipe.model, 3).eval()
+    loss = SummedLoss(recipe.loss, 3, BDD100K_DRIVABLE.ignore_id)
+    images, label_maps = torch.rand(2, 3, 64, 64), torch.randint(0, 3, (2, 64, 64), dtype=torch.uint8)
+    total, logs = DeepSupervisionStep(loss, 0.6)(model, images, label_maps)
+    assert torch.allclose(total, 0.6 * logs["train_loss_main"] + 0.4 * logs["train_loss_auxiliary"])
+    assert torch.allclose(PlainStep(loss)(model, images, label_maps)[0], logs["train_loss_main"])
