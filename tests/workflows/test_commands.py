@@ -1,0 +1,244 @@
+"""The commands as a user types them: what they print, write and return."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from PIL import Image
+
+from drivable.cli.main import main
+from drivable.cli.tables import format_cell
+from drivable.data.rendered import render_drive
+
+Run = Callable[..., tuple[int, str, str]]
+SMALL = [
+    "--set", "model.pretrained=null", "--set", "data.size=[64, 96]", "--set", "data.num_workers=0",
+    "--set", "training.epochs=1", "--set", "training.accelerator=cpu",
+]  # fmt: skip
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run a command in this process: exit code, standard output, standard error."""
+
+    def command(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["drivable", *map(str, arguments)])
+        code = 0
+        try:
+            main()
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return command
+
+
+@pytest.fixture(scope="module")
+def trained(rendered_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder of one epoch."""
+    folder = tmp_path_factory.mktemp("runs") / "one"
+    sys.argv = ["drivable", "train", "lite", "--data", str(rendered_data), "--out", str(folder), *SMALL]
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert not stop.value.code
+    return folder
+
+
+def test_help_does_not_import_torch() -> None:
+    code = "import sys; sys.argv = ['drivable', '--help']\nfrom drivable.cli.main import main\n"
+    code += "try: main()\nexcept SystemExit: pass\n"
+    code += "print([m for m in ('torch', 'lightning', 'cv2', 'numpy') if m in sys.modules])"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out.strip().endswith("[]")
+    assert "train" in out
+
+
+def test_version(run: Run) -> None:
+    code, out, _ = run("--version")
+    assert code == 0
+    assert out.startswith("drivable 0.")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train"], "which recipe?"),
+        (["train", "litte"], "did you mean 'lite'"),
+        (["train", "lite", "--set", "training.epoch=1"], "did you mean 'epochs'"),
+        (["train", "lite", "--set", "model.name=lit"], "did you mean 'lite'"),
+        (["train", "lite", "--resume", "run"], "leave out RECIPE"),
+        (["train", "lite"], "no data"),
+        (["evaluate", "x", "--data", "y", "--size", "big"], "expected HEIGHTxWIDTH"),
+        (["nothing"], "No such command"),
+        (["predict", "a.jpg", "--out", "b"], "Missing option"),
+    ],
+)
+def test_wrong_use_exits_with_2(run: Run, arguments: list[str], message: str) -> None:
+    code, out, err = run(*arguments)
+    assert code == 2
+    assert message in err
+    assert out == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "lite", "--data", "nowhere"], "nowhere: no such data folder"),
+        (["train", "--resume", "nowhere"], "nothing to resume"),
+        (["evaluate", "nowhere", "--data", "x"], "model 'nowhere': no such run folder"),
+        (["predict", "nowhere.jpg", "--model", "m", "--out", "o"], "nowhere.jpg: no such file"),
+        (["data", "inspect", "nowhere"], "nowhere: no such data folder"),
+    ],
+)
+def test_faults_exit_with_1_in_one_line(
+    run: Run, arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, out, err = run(*arguments)
+    assert code == 1
+    assert message in err
+    assert len(err.strip().splitlines()) == 1
+    assert out == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_evaluate(run: Run, trained: Path, rendered_data: Path, tmp_path: Path) -> None:
+    code, out, _ = run("evaluate", trained, "--data", rendered_data, "--split", "test", "--json", tmp_path / "s.json")
+    assert code == 0
+    for word in ("strict3", "bdd-official", "binary", "direct", "alternative", "background", "8 pictures"):
+        assert word in out
+    assert "mIoU" not in out
+    scores = json.loads((tmp_path / "s.json").read_text())
+    assert set(scores["protocols"]) == {"strict3", "bdd-official", "binary"}
+    assert scores["num_pictures"] == 8
+
+
+def test_compare(run: Run, trained: Path, rendered_data: Path, tmp_path: Path) -> None:
+    twin = tmp_path / "twin.safetensors"
+    twin.write_bytes((trained / "best.safetensors").read_bytes())
+    out_folder = tmp_path / "table"
+    code, out, _ = run("compare", trained, twin, "--out", out_folder, "--json", tmp_path / "c.json")
+    assert code == 0
+    assert "strict3 (%)" in out
+    rows = json.loads((tmp_path / "c.json").read_text())["models"]
+    assert [row["run"] for row in rows] == ["one", "twin"]
+    assert rows[0]["weights (MiB)"] == pytest.approx(12.0, abs=0.1)
+    assert rows[0]["ms per image"] > 0
+    assert rows[0]["GMACs"] > 0
+    assert (out_folder / "comparison.md").read_text().startswith("| run | model | strict3 (%)")
+    with (out_folder / "comparison.csv").open() as table:
+        assert [row["run"] for row in csv.DictReader(table)] == ["one", "twin"]
+    assert Image.open(out_folder / "comparison.png").size[0] > 300
+    code, out, _ = run("compare", trained, "--data", rendered_data, "--out", out_folder)
+    assert code == 0
+    assert "test" in out
+    code, _, err = run("compare", trained, trained, "--out", out_folder)
+    assert (code, "twice" in err) == (2, True)
+
+
+def test_predict(run: Run, trained: Path, tmp_path: Path) -> None:
+    frame = next(iter(render_drive(1, 1, (96, 160), 10)))
+    Image.fromarray(frame.image).save(tmp_path / "road.jpg")
+    code, out, _ = run("predict", tmp_path / "road.jpg", "--model", trained, "--out", tmp_path / "seen")
+    assert code == 0
+    assert "1 pictures" in out
+    assert Image.open(tmp_path / "seen/label_maps/road.png").size == (160, 96)
+    assert Image.open(tmp_path / "seen/overlays/road.jpg").size == (160, 96)
+
+
+def test_predict_into_a_file_is_refused(run: Run, trained: Path, tmp_path: Path) -> None:
+    Image.new("RGB", (64, 64)).save(tmp_path / "road.png")
+    code, _, err = run("predict", tmp_path / "road.png", "--model", trained, "--out", tmp_path / "road.png")
+    assert code == 1
+    assert "not a writable folder" in err
+
+
+def test_train_resumes_and_refuses_a_full_folder(run: Run, trained: Path, rendered_data: Path) -> None:
+    code, _, err = run("train", "lite", "--data", rendered_data, "--out", trained, *SMALL)
+    assert (code, "already holds files" in err) == (1, True)
+    code, out, _ = run("train", "--resume", trained)
+    assert code == 0
+    assert str(trained) in out
+
+
+def test_data_inspect(run: Run, rendered_data: Path, tmp_path: Path) -> None:
+    sheet, report = tmp_path / "sheet.jpg", tmp_path / "i.json"
+    code, out, _ = run("data", "inspect", rendered_data, "--sheet", sheet, "--json", report)
+    assert code == 0
+    assert "test 8, train 24, val 8" in out
+    found = json.loads(report.read_text())
+    assert sum(found["class_shares"].values()) == pytest.approx(1)
+    assert Image.open(sheet).size[0] > 1000
+
+
+def test_data_inspect_fails_on_faults(run: Run, make_bdd100k: Callable[..., Path], tmp_path: Path) -> None:
+    root = make_bdd100k()
+    (root / "images/100k/train/b.jpg").write_bytes(b"")
+    (root / "images/100k/train/a.jpg").unlink()
+    code, out, err = run("data", "inspect", root, "--sheet", tmp_path / "s.jpg")
+    assert code == 1
+    assert "b.jpg" in err
+    assert "a.png: mask without its picture" in err
+    assert "unreadable pairs" in out
+
+
+def test_data_split_and_pack(run: Run, make_bdd100k: Callable[..., Path], tmp_path: Path) -> None:
+    root = make_bdd100k(ids=tuple(f"{i:02d}" for i in range(20)))
+    code, out, _ = run("data", "split", root, "--name", "mine")
+    assert code == 0
+    assert len((root / "splits/mine/train.txt").read_text().split()) == 14
+    code, _, err = run("data", "split", root, "--name", "mine")
+    assert (code, "exists already" in err) == (1, True)
+    code, out, _ = run("data", "pack", root, tmp_path / "small", "--size", "18x32")
+    assert code == 0
+    assert "20 pairs of 18x32" in out
+    assert (tmp_path / "small/splits/mine/test.txt").is_file()
+
+
+def test_models(run: Run, tmp_path: Path) -> None:
+    code, out, _ = run("models", "--json", tmp_path / "m.json")
+    assert code == 0
+    listed = {entry["name"]: entry for entry in json.loads((tmp_path / "m.json").read_text())["models"]}
+    assert {"fcn", "unet", "pspnet", "deeplabv3plus", "lite", *(f"segformer_b{i}" for i in range(6))} == set(listed)
+    assert listed["segformer_b3"]["weights_mib"] == pytest.approx(170, abs=1)
+    assert all(name in out for name in listed)
+
+
+@pytest.mark.slow
+def test_ctrl_c_keeps_the_last_epoch_and_resumes(rendered_data: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    command = [sys.executable, "-c", "from drivable.cli.main import main; main()"]
+    arguments = ["train", "lite", "--data", str(rendered_data), "--out", str(folder), *SMALL, "--set",
+                 "training.epochs=3"]  # fmt: skip
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen([*command, *arguments], stderr=subprocess.PIPE, text=True, env=environment)
+    deadline = time.monotonic() + 240
+    while not (folder / "last.safetensors").is_file() and time.monotonic() < deadline:
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 1, err
+    assert f"drivable train --resume {folder}" in err
+    assert "Traceback" not in err
+    assert not [entry for entry in folder.iterdir() if "partial" in entry.name]
+    done = subprocess.run([*command, "train", "--resume", str(folder)], env=environment, check=True, timeout=240)
+    assert done.returncode == 0
+    assert yaml.safe_load((folder / "recipe.yaml").read_text())["training"]["epochs"] == 3
+    assert len((folder / "history.csv").read_text().splitlines()) == 4
+
+
+@pytest.mark.parametrize(
+    ("cell", "text"), [(None, "-"), (float("nan"), "-"), (0.76543, "0.7654"), (12, "12"), (1e6, "1,000,000")]
+)
+def test_cells(cell: float | None, text: str) -> None:
+    assert format_cell(cell) == text

@@ -1,0 +1,245 @@
+"""Pictures and videos in, overlays, label maps and H.264 out."""
+
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from drivable.checkpoint import Checkpoint, Preprocessing
+from drivable.config.models import LiteSpec
+from drivable.data import open_data, select_split
+from drivable.data.rendered import render_drive
+from drivable.errors import ConfigError, DataError, OutputError
+from drivable.evaluation import evaluate
+from drivable.labels import BDD100K_DRIVABLE, LabelSet
+from drivable.models import IMAGENET_MEAN, IMAGENET_STD, build_model
+from drivable.prediction import find_sources, overlay_frames, predict, read_frames, read_video_info, video_writer
+from drivable.segmenter import Image as Pixels
+from drivable.segmenter import LabelMap, TorchSegmenter
+
+SIZE = (72, 128)
+
+
+class BrightIsDirect:
+    """A segmenter without a network: pixels above mid grey are direct lane."""
+
+    labels = BDD100K_DRIVABLE
+
+    def segment(self, image: Pixels) -> LabelMap:
+        return np.where(image.mean(axis=2) > 127, 0, 2).astype(np.uint8)
+
+    def segment_batch(self, images: list[Pixels]) -> list[LabelMap]:
+        return [self.segment(image) for image in images]
+
+    def probabilities(self, image: Pixels) -> np.ndarray:
+        return np.eye(3, dtype=np.float32)[self.segment(image)].transpose(2, 0, 1)
+
+
+@pytest.fixture(scope="module")
+def segmenter() -> TorchSegmenter:
+    torch.manual_seed(0)
+    spec = LiteSpec()
+    preprocessing = Preprocessing((64, 96), IMAGENET_MEAN, IMAGENET_STD)
+    return TorchSegmenter(Checkpoint(build_model(spec, 3).state_dict(), spec, BDD100K_DRIVABLE, preprocessing), "cpu")
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    path = tmp_path / "film.mp4"
+    with video_writer(path, SIZE, Fraction(10)) as write:
+        for frame in render_drive(3, 12, SIZE, 10):
+            write(frame.image)
+    return path
+
+
+def half_bright(size: tuple[int, int] = (37, 61)) -> Pixels:
+    image = np.zeros((*size, 3), dtype=np.uint8)
+    image[:, size[1] // 2 :] = 255
+    return image
+
+
+def test_pictures_become_overlays_and_label_maps(tmp_path: Path) -> None:
+    Image.fromarray(half_bright()).save(tmp_path / "ein Bild.png")
+    result = predict(BrightIsDirect(), find_sources([str(tmp_path)]), tmp_path / "out")
+    assert (result.num_pictures, result.num_frames, result.broken) == (1, 0, [])
+    label_map = Image.open(tmp_path / "out/label_maps/ein Bild.png")
+    assert label_map.mode == "L"
+    assert np.array_equal(np.asarray(label_map), BrightIsDirect().segment(half_bright()))
+    overlay = np.asarray(Image.open(tmp_path / "out/overlays/ein Bild.jpg")).astype(int)
+    assert overlay.shape == (37, 61, 3)
+    assert np.allclose(overlay[20, 5], 0, atol=12)
+    assert np.allclose(overlay[20, 55], 0.55 * 255 + 0.45 * np.array([219, 94, 86]), atol=12)
+
+
+def test_any_size_comes_back_at_its_own(segmenter: TorchSegmenter) -> None:
+    for size in ((720, 1280), (360, 640), (37, 61), (200, 100)):
+        image = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+        label_map = segmenter.segment(image)
+        assert label_map.shape == size
+        assert label_map.dtype == np.uint8
+        assert set(np.unique(label_map)) <= {0, 1, 2}
+
+
+def test_probabilities_agree_with_the_label_map(segmenter: TorchSegmenter) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (90, 150, 3), dtype=np.uint8)
+    probabilities = segmenter.probabilities(image)
+    assert probabilities.shape == (3, 90, 150)
+    assert np.allclose(probabilities.sum(axis=0), 1, atol=1e-5)
+    assert np.array_equal(probabilities.argmax(axis=0), segmenter.segment(image))
+
+
+def test_batches_of_many_sizes_equal_single_pictures(segmenter: TorchSegmenter) -> None:
+    generator = np.random.default_rng(0)
+    images = [generator.integers(0, 256, (*size, 3), dtype=np.uint8) for size in ((40, 60), (90, 50))]
+    for together, image in zip(segmenter.segment_batch(images), images, strict=True):
+        assert np.mean(together == segmenter.segment(image)) > 0.999
+    assert segmenter.segment_batch([]) == []
+
+
+def test_what_is_no_picture_is_refused(segmenter: TorchSegmenter) -> None:
+    with pytest.raises(DataError, match=r"got uint8 \(5, 5\)"):
+        segmenter.segment(np.zeros((5, 5), dtype=np.uint8))
+    with pytest.raises(DataError, match="got float64"):
+        segmenter.segment(np.zeros((5, 5, 3)))  # type: ignore[arg-type]
+
+
+def test_no_such_device() -> None:
+    with pytest.raises(ConfigError, match="device 'cuda:99' is not to be had here"):
+        TorchSegmenter(
+            Checkpoint({}, LiteSpec(), BDD100K_DRIVABLE, Preprocessing((64, 96), IMAGENET_MEAN, IMAGENET_STD)),
+            "cuda:99",
+        )
+
+
+def test_a_video_becomes_an_h264_video(film: Path, tmp_path: Path) -> None:
+    result = predict(BrightIsDirect(), find_sources([str(film)]), tmp_path / "out")
+    assert result.num_frames == 12
+    with av.open(tmp_path / "out/film.mp4") as container:
+        stream = container.streams.video[0]
+        assert stream.codec_context.name == "h264"
+        assert stream.codec_context.pix_fmt == "yuv420p"
+        assert (stream.height, stream.width) == SIZE
+        assert stream.average_rate == 10
+        assert sum(1 for _ in container.decode(stream)) == 12
+
+
+def test_overlay_frames_keep_order(film: Path) -> None:
+    frames = list(read_frames(film))
+    overlays = list(overlay_frames(BrightIsDirect(), frames))
+    assert len(overlays) == 12
+    for frame, overlay in zip(frames, overlays, strict=True):
+        dark = frame.mean(axis=2) <= 127
+        assert np.array_equal(overlay[dark], frame[dark])
+
+
+def test_video_info(film: Path) -> None:
+    info = read_video_info(film)
+    assert (info.size, info.fps, info.num_frames) == (SIZE, 10, 12)
+
+
+def test_odd_frames_are_encoded(tmp_path: Path) -> None:
+    with video_writer(tmp_path / "odd.mp4", (37, 61), Fraction(25)) as write:
+        write(half_bright())
+    assert read_video_info(tmp_path / "odd.mp4").size == (36, 60)
+
+
+@pytest.fixture
+def cut_film(tmp_path: Path) -> Path:
+    """An MPEG stream that ends in the middle: its header does not know."""
+    path = tmp_path / "cut.mp4"
+    with video_writer(path, SIZE, Fraction(10)) as write:
+        for frame in render_drive(3, 40, SIZE, 10):
+            write(frame.image)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) * 6 // 10])
+    return path
+
+
+def test_a_video_that_ends_in_the_middle_is_named(cut_film: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"cut\.mp4: the video"):
+        predict(BrightIsDirect(), find_sources([str(cut_film)]), tmp_path / "out")
+    assert not (tmp_path / "out/cut.mp4").exists()
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_what_is_there_of_a_cut_video_can_be_had(cut_film: Path, tmp_path: Path) -> None:
+    result = predict(BrightIsDirect(), find_sources([str(cut_film)]), tmp_path / "out", skip_broken=True)
+    assert 5 < result.num_frames < 40
+    assert len(result.broken) == 1
+    assert sum(1 for _ in read_frames(tmp_path / "out/cut.mp4")) == result.num_frames
+
+
+def test_a_header_alone_is_no_video(film: Path, tmp_path: Path) -> None:
+    (tmp_path / "stub.mp4").write_bytes(film.read_bytes()[:500])
+    with pytest.raises(DataError, match=r"stub\.mp4"):
+        read_video_info(tmp_path / "stub.mp4")
+
+
+def test_broken_pictures_stop_or_are_counted(tmp_path: Path) -> None:
+    Image.fromarray(half_bright()).save(tmp_path / "good.png")
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    sources = find_sources([str(tmp_path)])
+    with pytest.raises(DataError, match=r"bad\.png: not a picture"):
+        predict(BrightIsDirect(), sources, tmp_path / "out")
+    result = predict(BrightIsDirect(), sources, tmp_path / "out", skip_broken=True)
+    assert result.num_pictures == 1
+    assert len(result.broken) == 1
+
+
+def test_an_unwritable_place_is_named(tmp_path: Path) -> None:
+    Image.fromarray(half_bright()).save(tmp_path / "good.png")
+    with pytest.raises(OutputError, match="cannot be written"):
+        predict(BrightIsDirect(), find_sources([str(tmp_path / "good.png")]), Path("/dev/null/out"))
+
+
+def test_sources(tmp_path: Path) -> None:
+    for name in ("a.jpg", "b.JPG", "c.mp4", "notes.txt", "deep/d.png", ".hidden.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    found = find_sources([str(tmp_path), str(tmp_path / "a.jpg"), str(tmp_path / "**/*.png")])
+    assert [path.name for path in found.pictures] == ["a.jpg", "b.JPG", "d.png"]
+    assert [path.name for path in found.videos] == ["c.mp4"]
+    with pytest.raises(DataError, match="not a picture or video by its suffix"):
+        find_sources([str(tmp_path / "notes.txt")])
+    with pytest.raises(DataError, match="no such file or folder"):
+        find_sources([str(tmp_path / "nothing*.jpg")])
+    (tmp_path / "a.png").touch()
+    with pytest.raises(DataError, match="results are named by the stem, 'a'"):
+        find_sources([str(tmp_path)])
+
+
+class FromMasks(BrightIsDirect):
+    """Answers with given label maps in turn."""
+
+    def __init__(self, label_maps: Iterator[LabelMap]) -> None:
+        self.label_maps = label_maps
+
+    def segment(self, image: Pixels) -> LabelMap:
+        return next(self.label_maps)
+
+
+def test_a_perfect_segmenter_scores_1(rendered_data: Path) -> None:
+    data = open_data(rendered_data)
+    samples = select_split(data, "test")
+    result = evaluate(FromMasks(sample.read_label_map() for sample in samples), samples, data.labels)
+    assert result.scores.strict3 == 1
+    assert result.scores.num_pixels == 8 * 96 * 160
+    assert result.num_pictures == 8
+
+
+def test_evaluation_at_another_size_resizes_first(rendered_data: Path) -> None:
+    data = open_data(rendered_data)
+    result = evaluate(BrightIsDirect(), select_split(data, "test"), data.labels, size=(48, 80))
+    assert result.scores.num_pixels == 8 * 48 * 80
+    assert result.to_dict()["size"] == [48, 80]
+
+
+def test_evaluation_refuses_other_classes(rendered_data: Path) -> None:
+    data = open_data(rendered_data)
+    with pytest.raises(DataError, match="must be the same classes"):
+        evaluate(BrightIsDirect(), data.all_samples, LabelSet(("a", "b"), ((0, 0, 0), (1, 1, 1))))
