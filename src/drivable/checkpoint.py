@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from drivable.config import ModelSpec, Recipe, parse_recipe
+from drivable.config import ModelSpec, Normalization, Recipe, parse_recipe
 from drivable.errors import CheckpointError, ConfigError, nearest_match
 from drivable.files import written_whole
 from drivable.labels import LabelSet
@@ -26,17 +26,15 @@ _KEY = "drivable"
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What happens to a picture before the network: resized to ``size``, then ``(rgb - mean) / std``.
+    """What happens to a picture before the network.
 
     Args:
-        size: (height, width) in pixels that the network works at.
-        mean: of RGB in [0, 1].
-        std: of RGB in [0, 1].
+        size: (height, width) in pixels that it is resized to.
+        normalization: of its pixels.
     """
 
     size: tuple[int, int]
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    normalization: Normalization
 
 
 @dataclass(frozen=True)
@@ -68,9 +66,7 @@ class Checkpoint:
         Raises:
             CheckpointError: where the weights do not fit the model.
         """
-        model = build_model(
-            self.spec, self.labels.num_classes, mean=self.preprocessing.mean, std=self.preprocessing.std
-        )
+        model = build_model(self.spec, self.labels.num_classes, self.preprocessing.normalization)
         try:
             model.load_state_dict(self.weights)
         except RuntimeError as fault:
@@ -92,8 +88,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "labels": checkpoint.labels.to_dict(),
         "preprocessing": {
             "size": checkpoint.preprocessing.size,
-            "mean": checkpoint.preprocessing.mean,
-            "std": checkpoint.preprocessing.std,
+            "normalization": checkpoint.preprocessing.normalization.model_dump(mode="json"),
         },
         "recipe": None if checkpoint.recipe is None else checkpoint.recipe.to_dict(),
         "scores": checkpoint.scores,
@@ -135,16 +130,20 @@ def load_checkpoint(path: Path) -> Checkpoint:
                 "that wrote it"
             )
         preprocessing = description["preprocessing"]
+        height, width = preprocessing["size"]
         recipe = description["recipe"]
         return Checkpoint(
             weights=weights,
             spec=TypeAdapter(ModelSpec).validate_python(description["model"]),
             labels=LabelSet.from_dict(description["labels"]),
-            preprocessing=Preprocessing(*(tuple(preprocessing[key]) for key in ("size", "mean", "std"))),
+            preprocessing=Preprocessing(
+                size=(int(height), int(width)),
+                normalization=Normalization.model_validate(preprocessing["normalization"]),
+            ),
             recipe=None if recipe is None else parse_recipe(recipe, str(path)),
             scores=description["scores"],
         )
-    except (KeyError, TypeError, json.JSONDecodeError, ValidationError, ConfigError) as fault:
+    except (KeyError, TypeError, ValueError, ConfigError) as fault:
         raise CheckpointError(f"{path}: its description is damaged: {' '.join(str(fault).split())[:300]}") from fault
 
 

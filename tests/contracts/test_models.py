@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from drivable.checkpoint import Checkpoint, Preprocessing, load_checkpoint, save_checkpoint
-from drivable.config.models import DeepLabV3PlusSpec, FCNSpec, ModelSpec, PSPNetSpec
+from drivable.config.models import DeepLabV3PlusSpec, FCNSpec, ModelSpec, Normalization, PSPNetSpec
 from drivable.errors import ConfigError
 from drivable.labels import BDD100K_DRIVABLE
-from drivable.models import IMAGENET_MEAN, IMAGENET_STD, MODELS, build_model, default_spec
+from drivable.models import MODELS, build_model, default_spec
 from drivable.models.cost import model_cost
 
 # The deeper ones repeat the blocks of those that are run here.
@@ -58,7 +58,7 @@ def test_pictures_do_not_depend_on_their_batch(spec: ModelSpec) -> None:
 def test_a_checkpoint_rebuilds_the_model(spec: ModelSpec, tmp_path: Path) -> None:
     torch.manual_seed(0)
     model = build_model(spec, num_classes=3).eval()
-    preprocessing = Preprocessing((64, 64), IMAGENET_MEAN, IMAGENET_STD)
+    preprocessing = Preprocessing((64, 64), spec.published_normalization)
     path = tmp_path / "model.safetensors"
     save_checkpoint(path, Checkpoint(model.state_dict(), spec, BDD100K_DRIVABLE, preprocessing))
     again = load_checkpoint(path).build()
@@ -98,8 +98,8 @@ def test_deeplab_rates_follow_the_output_stride() -> None:
 def test_normalisation_is_inside_the_model() -> None:
     torch.manual_seed(0)
     spec = default_spec("lite")
-    ours = build_model(spec, 3, mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.1)).eval()
-    plain = build_model(spec, 3, mean=(0.0,) * 3, std=(1.0,) * 3).eval()
+    ours = build_model(spec, 3, Normalization(mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.1))).eval()
+    plain = build_model(spec, 3, Normalization(mean=(0.0,) * 3, std=(1.0,) * 3)).eval()
     plain.load_state_dict(ours.state_dict())
     image = torch.rand(1, 3, 64, 64)
     normalised = (image - torch.tensor([0.4, 0.5, 0.6]).view(3, 1, 1)) / torch.tensor([0.2, 0.3, 0.1]).view(3, 1, 1)
@@ -111,7 +111,7 @@ def test_padding_is_the_mean_colour() -> None:
     torch.manual_seed(0)
     model = build_model(default_spec("lite"), 3).eval()
     image = torch.rand(1, 3, 60, 90)
-    mean = torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1)
+    mean = model.mean
     padded = mean.expand(1, 3, 64, 96).clone()
     padded[..., :60, :90] = image
     with torch.inference_mode():

@@ -7,9 +7,10 @@ from safetensors.torch import load_file, save_file
 
 from drivable.checkpoint import Checkpoint, Preprocessing, find_checkpoint, load_checkpoint, save_checkpoint
 from drivable.config import load_recipe
+from drivable.config.models import IMAGENET
 from drivable.errors import CheckpointError, OutputError
 from drivable.labels import BDD100K_DRIVABLE
-from drivable.models import IMAGENET_MEAN, IMAGENET_STD, build_model
+from drivable.models import build_model
 
 
 @pytest.fixture
@@ -20,7 +21,7 @@ def checkpoint() -> Checkpoint:
         weights=build_model(recipe.model, 3).state_dict(),
         spec=recipe.model,
         labels=BDD100K_DRIVABLE,
-        preprocessing=Preprocessing((64, 96), IMAGENET_MEAN, IMAGENET_STD),
+        preprocessing=Preprocessing((64, 96), IMAGENET),
         recipe=recipe,
         scores={"val": {"protocols": {"strict3": 0.5}}},
     )

@@ -60,7 +60,8 @@ def hub() -> Iterator[str]:
 
 # The endpoint is read when huggingface_hub is imported, so the fetch runs in a process of its own.
 FETCH = """
-import sys, torch
+import sys, time, torch
+time.sleep = lambda seconds: None  # The client waits between its tries.
 from drivable.errors import CheckpointError
 from drivable.models.backbones.{module} import {kind}
 from drivable.models.pretrained import load_backbone_weights

@@ -11,13 +11,13 @@ import torch
 from PIL import Image
 
 from drivable.checkpoint import Checkpoint, Preprocessing
-from drivable.config.models import LiteSpec
+from drivable.config.models import IMAGENET, LiteSpec
 from drivable.data import open_data, select_split
 from drivable.data.rendered import render_drive
 from drivable.errors import ConfigError, DataError, OutputError
 from drivable.evaluation import evaluate
 from drivable.labels import BDD100K_DRIVABLE, LabelSet
-from drivable.models import IMAGENET_MEAN, IMAGENET_STD, build_model
+from drivable.models import build_model
 from drivable.prediction import find_sources, overlay_frames, predict, read_frames, read_video_info, video_writer
 from drivable.segmenter import Image as Pixels
 from drivable.segmenter import LabelMap, TorchSegmenter
@@ -44,7 +44,7 @@ class BrightIsDirect:
 def segmenter() -> TorchSegmenter:
     torch.manual_seed(0)
     spec = LiteSpec()
-    preprocessing = Preprocessing((64, 96), IMAGENET_MEAN, IMAGENET_STD)
+    preprocessing = Preprocessing((64, 96), IMAGENET)
     return TorchSegmenter(Checkpoint(build_model(spec, 3).state_dict(), spec, BDD100K_DRIVABLE, preprocessing), "cpu")
 
 
@@ -111,7 +111,7 @@ def test_what_is_no_picture_is_refused(segmenter: TorchSegmenter) -> None:
 def test_no_such_device() -> None:
     with pytest.raises(ConfigError, match="device 'cuda:99' is not to be had here"):
         TorchSegmenter(
-            Checkpoint({}, LiteSpec(), BDD100K_DRIVABLE, Preprocessing((64, 96), IMAGENET_MEAN, IMAGENET_STD)),
+            Checkpoint({}, LiteSpec(), BDD100K_DRIVABLE, Preprocessing((64, 96), IMAGENET)),
             "cuda:99",
         )
 

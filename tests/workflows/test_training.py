@@ -24,7 +24,6 @@ SMALL = [
     "model.pretrained=null",
     "data.size=[64, 96]",
     "data.num_workers=0",
-    "data.mean=[0.485, 0.456, 0.406]",
     "training.accelerator=cpu",
     "training.ema_decay=0.9",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -10,10 +10,26 @@ ResNetName = Literal["resnet18", "resnet34", "resnet50", "resnet101"]
 LiteBackboneName = Literal["lite0", "lite1", "lite2"]
 
 
+class Normalization(BaseModel):
+    """Per-channel mean and standard deviation of RGB in [0, 1]; a network sees ``(rgb - mean) / std``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+IMAGENET = Normalization(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+# EfficientNet-Lite was trained on (rgb - 127) / 128 with rgb in 0..255.
+TENSORFLOW = Normalization(mean=(127 / 255,) * 3, std=(128 / 255,) * 3)
+
+
 class ModelSpecBase(BaseModel):
     """Common to all models."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    published_normalization: ClassVar[Normalization] = IMAGENET
 
     pretrained: str | None = Field(
         default=None,
@@ -69,6 +85,8 @@ class SegFormerSpec(ModelSpecBase):
 
 class LiteSpec(ModelSpecBase):
     """The small model: EfficientNet-Lite, pyramid pooling and a light top-down decoder."""
+
+    published_normalization: ClassVar[Normalization] = TENSORFLOW
 
     name: Literal["lite"] = "lite"
     backbone: LiteBackboneName = "lite0"

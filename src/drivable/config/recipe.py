@@ -6,11 +6,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from drivable.config.models import ModelSpec
+from drivable.config.models import ModelSpec, Normalization
 from drivable.labels import LabelSet
 
 Probability = Annotated[float, Field(ge=0, le=1)]
-UnitTriple = tuple[float, float, float]
 # (height, width) in pixels; the network's pyramids need a few cells at stride 32.
 Size = tuple[Annotated[int, Field(ge=32)], Annotated[int, Field(ge=32)]]
 
@@ -39,8 +38,9 @@ class DataSpec(_Section):
     layout: str = Field(default="auto", description="A layout's name, or 'auto' to recognise it.")
     splits: str | None = Field(default=None, description="Folder of split files below splits/, such as 'course'.")
     size: Size = Field(default=(360, 640), description="(height, width) the network works at, in pixels.")
-    mean: UnitTriple = (0.485, 0.456, 0.406)
-    std: UnitTriple = (0.229, 0.224, 0.225)
+    normalization: Normalization | None = Field(
+        default=None, description="Null for the one that the backbone's published weights were trained with."
+    )
     num_workers: int = Field(default=2, ge=0)
 
 
@@ -211,6 +211,11 @@ class Recipe(_Section):
                 "the auxiliary branch is trained by training.step deep_supervision; set it, or model.auxiliary=false"
             )
         return self
+
+    @property
+    def normalization(self) -> Normalization:
+        """Mean and standard deviation that the network's pixels are normalised with."""
+        return self.data.normalization or self.model.published_normalization
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for YAML and JSON, every default written out."""

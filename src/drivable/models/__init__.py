@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from pydantic import TypeAdapter
 
-from drivable.config.models import ModelSpec, SegFormerSpec
+from drivable.config.models import ModelSpec, Normalization, SegFormerSpec
 from drivable.errors import ConfigError, nearest_match
 from drivable.models.deeplabv3plus import build_deeplabv3plus
 from drivable.models.fcn import build_fcn
@@ -14,12 +14,10 @@ from drivable.models.lite import build_lite
 from drivable.models.pretrained import load_backbone_weights
 from drivable.models.pspnet import build_pspnet
 from drivable.models.segformer import build_segformer
-from drivable.models.segmentation_model import IMAGENET_MEAN, IMAGENET_STD, SegmentationModel, TrainingLogits
+from drivable.models.segmentation_model import SegmentationModel, TrainingLogits
 from drivable.models.unet import build_unet
 
 __all__ = [
-    "IMAGENET_MEAN",
-    "IMAGENET_STD",
     "MODELS",
     "SegmentationModel",
     "TrainingLogits",
@@ -46,22 +44,20 @@ MODELS: dict[str, Callable[..., SegmentationModel]] = {
 def build_model(
     spec: ModelSpec,
     num_classes: int,
-    mean: Sequence[float] = IMAGENET_MEAN,
-    std: Sequence[float] = IMAGENET_STD,
+    normalization: Normalization | None = None,
 ) -> SegmentationModel:
     """Build a model with random weights; nothing is downloaded.
 
     Args:
         spec: which one and how.
         num_classes: K.
-        mean: of the RGB values in [0, 1] that the backbone expects.
-        std: likewise.
+        normalization: of its pixels, ``None`` for the one that its published weights were trained with.
 
     Example:
         >>> build_model(default_spec("lite"), num_classes=3).stride
         32
     """
-    return MODELS[spec.name](spec, num_classes, mean, std)
+    return MODELS[spec.name](spec, num_classes, normalization or spec.published_normalization)
 
 
 def default_spec(name: str) -> ModelSpec:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from drivable.config.models import DeepLabV3PlusSpec
+from drivable.config.models import DeepLabV3PlusSpec, Normalization
 from drivable.models.backbones.resnet import ResNet
 from drivable.models.segmentation_model import SegmentationModel
 
@@ -20,14 +20,12 @@ _LOW_LEVEL_CHANNELS = 48
 _RATES = {8: (12, 24, 36), 16: (6, 12, 18)}
 
 
-def build_deeplabv3plus(
-    spec: DeepLabV3PlusSpec, num_classes: int, mean: Sequence[float], std: Sequence[float]
-) -> SegmentationModel:
+def build_deeplabv3plus(spec: DeepLabV3PlusSpec, num_classes: int, normalization: Normalization) -> SegmentationModel:
     """The model with random weights."""
     backbone = ResNet(spec.backbone, spec.output_stride)
     low_level, *_, high_level = backbone.channels
     decoder = DeepLabDecoder(low_level, high_level, _RATES[spec.output_stride], num_classes, spec.dropout)
-    return SegmentationModel(backbone, decoder, mean=mean, std=std)
+    return SegmentationModel(backbone, decoder, None, normalization)
 
 
 class DeepLabDecoder(nn.Module):

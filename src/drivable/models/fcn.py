@@ -5,20 +5,18 @@ With a 3x3 head on ResNet, as in the reference implementations that the course c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from torch import Tensor, nn
 
-from drivable.config.models import FCNSpec
+from drivable.config.models import FCNSpec, Normalization
 from drivable.models.backbones.resnet import ResNet
 from drivable.models.segmentation_model import SegmentationModel
 
 
-def build_fcn(spec: FCNSpec, num_classes: int, mean: Sequence[float], std: Sequence[float]) -> SegmentationModel:
+def build_fcn(spec: FCNSpec, num_classes: int, normalization: Normalization) -> SegmentationModel:
     """The model with random weights."""
     backbone = ResNet(spec.backbone, spec.output_stride)
     head = FCNHead(backbone.channels[-1], backbone.channels[-1] // 4, num_classes, spec.dropout, feature=-1)
-    return SegmentationModel(backbone, head, mean=mean, std=std)
+    return SegmentationModel(backbone, head, None, normalization)
 
 
 class FCNHead(nn.Module):

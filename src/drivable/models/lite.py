@@ -11,18 +11,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from drivable.config.models import LiteSpec
+from drivable.config.models import LiteSpec, Normalization
 from drivable.models.backbones.efficientnet_lite import EfficientNetLite
 from drivable.models.segmentation_model import SegmentationModel
 
 _BINS = (1, 2, 3, 6)
 
 
-def build_lite(spec: LiteSpec, num_classes: int, mean: Sequence[float], std: Sequence[float]) -> SegmentationModel:
+def build_lite(spec: LiteSpec, num_classes: int, normalization: Normalization) -> SegmentationModel:
     """The model with random weights."""
     backbone = EfficientNetLite(spec.backbone)
     decoder = LiteDecoder(backbone.channels, spec.decoder_channels, num_classes, spec.dropout)
-    return SegmentationModel(backbone, decoder, mean=mean, std=std)
+    return SegmentationModel(backbone, decoder, None, normalization)
 
 
 class LiteDecoder(nn.Module):

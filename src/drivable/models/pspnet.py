@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from drivable.config.models import PSPNetSpec
+from drivable.config.models import Normalization, PSPNetSpec
 from drivable.models.backbones.resnet import ResNet
 from drivable.models.fcn import FCNHead
 from drivable.models.segmentation_model import SegmentationModel
@@ -20,7 +20,7 @@ _CHANNELS = 512
 _AUXILIARY_CHANNELS = 256
 
 
-def build_pspnet(spec: PSPNetSpec, num_classes: int, mean: Sequence[float], std: Sequence[float]) -> SegmentationModel:
+def build_pspnet(spec: PSPNetSpec, num_classes: int, normalization: Normalization) -> SegmentationModel:
     """The model with random weights; its auxiliary head hangs on the third stage (sec. 3.3)."""
     backbone = ResNet(spec.backbone, spec.output_stride)
     decoder = PyramidPoolingHead(backbone.channels[-1], spec.bins, num_classes, spec.dropout)
@@ -29,7 +29,7 @@ def build_pspnet(spec: PSPNetSpec, num_classes: int, mean: Sequence[float], std:
         if spec.auxiliary
         else None
     )
-    return SegmentationModel(backbone, decoder, auxiliary, mean=mean, std=std)
+    return SegmentationModel(backbone, decoder, auxiliary, normalization)
 
 
 class PyramidPoolingHead(nn.Module):

@@ -8,18 +8,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from drivable.config.models import SegFormerSpec
+from drivable.config.models import Normalization, SegFormerSpec
 from drivable.models.backbones.mit import MixTransformer
 from drivable.models.segmentation_model import SegmentationModel
 
 
-def build_segformer(
-    spec: SegFormerSpec, num_classes: int, mean: Sequence[float], std: Sequence[float]
-) -> SegmentationModel:
+def build_segformer(spec: SegFormerSpec, num_classes: int, normalization: Normalization) -> SegmentationModel:
     """The model with random weights."""
     backbone = MixTransformer(spec.name.replace("segformer", "mit"), spec.drop_path)
     decoder = AllMLPDecoder(backbone.channels, spec.decoder_channels, num_classes, spec.dropout)
-    return SegmentationModel(backbone, decoder, mean=mean, std=std)
+    return SegmentationModel(backbone, decoder, None, normalization)
 
 
 class AllMLPDecoder(nn.Module):

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-# Axes: N batch, C channels, K classes, H and W rows and columns of the picture, h and w of a feature map.
+from drivable.config.models import Normalization
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
+# Axes: N batch, C channels, K classes, H and W rows and columns of the picture, h and w of a feature map.
 
 
 class Backbone(Protocol):
@@ -45,8 +43,7 @@ class SegmentationModel(nn.Module):
         decoder: a module from the list of feature maps to logits (N, K, h, w) at any stride.
         auxiliary: an optional second head, from the list of feature maps to logits (N, K, h, w); used only by
             :meth:`training_logits`.
-        mean: per-channel mean of the RGB values in [0, 1] that the backbone expects.
-        std: per-channel standard deviation likewise.
+        normalization: of the RGB values in [0, 1] that the backbone expects.
 
     Example:
         >>> model = build_model(LiteSpec(), num_classes=3)
@@ -61,17 +58,16 @@ class SegmentationModel(nn.Module):
         self,
         backbone: nn.Module,
         decoder: nn.Module,
-        auxiliary: nn.Module | None = None,
-        mean: Sequence[float] = IMAGENET_MEAN,
-        std: Sequence[float] = IMAGENET_STD,
+        auxiliary: nn.Module | None,
+        normalization: Normalization,
     ) -> None:
         super().__init__()
         self.backbone = backbone
         self.decoder = decoder
         self.auxiliary = auxiliary
         # Not persistent: the checkpoint's preprocessing is their one home.
-        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("mean", torch.tensor(normalization.mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(normalization.std).view(1, 3, 1, 1), persistent=False)
 
     @property
     def stride(self) -> int:

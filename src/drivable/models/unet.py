@@ -10,14 +10,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from drivable.config.models import UNetSpec
+from drivable.config.models import Normalization, UNetSpec
 from drivable.models.segmentation_model import SegmentationModel
 
 
-def build_unet(spec: UNetSpec, num_classes: int, mean: Sequence[float], std: Sequence[float]) -> SegmentationModel:
+def build_unet(spec: UNetSpec, num_classes: int, normalization: Normalization) -> SegmentationModel:
     """The model with random weights."""
     decoder = ExpandingPath(spec.widths, num_classes)
-    return SegmentationModel(ContractingPath(spec.widths), decoder, mean=mean, std=std)
+    return SegmentationModel(ContractingPath(spec.widths), decoder, None, normalization)
 
 
 class ContractingPath(nn.Module):

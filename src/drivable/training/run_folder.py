@@ -77,7 +77,7 @@ class RunFolder(Callback):
             weights=pl_module.evaluated_model.state_dict(),
             spec=recipe.model,
             labels=pl_module.labels,
-            preprocessing=Preprocessing(recipe.data.size, recipe.data.mean, recipe.data.std),
+            preprocessing=Preprocessing(recipe.data.size, recipe.normalization),
             recipe=recipe,
             scores={"val": pl_module.val_scores.to_dict() | {"epoch": trainer.current_epoch + 1}},
         )

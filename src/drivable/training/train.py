@@ -90,7 +90,7 @@ def train(recipe: Recipe, folder: Path, resume: bool = False, skip_broken: bool 
     _prepare_folder(folder, recipe, resume)
 
     L.seed_everything(recipe.seed, workers=True, verbose=False)
-    model = build_model(recipe.model, labels.num_classes, mean=recipe.data.mean, std=recipe.data.std)
+    model = build_model(recipe.model, labels.num_classes, recipe.normalization)
     if not resume:
         load_pretrained(model, recipe.model)
     if recipe.training.channels_last:

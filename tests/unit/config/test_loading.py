@@ -84,7 +84,8 @@ def test_course_recipes_are_the_course_to_the_letter(name: str) -> None:
     }  # fmt: skip
     assert [term.model_dump() for term in recipe.loss] == [{"name": "dice", "log": True, "smooth": 1.0, "scale": 1.0}]
     assert recipe.augmentation.model_dump() == type(recipe.augmentation)().model_dump()
-    assert recipe.data.mean == (0.485, 0.456, 0.406)
+    assert recipe.normalization.mean == (0.485, 0.456, 0.406)
+    assert recipe.normalization.std == (0.229, 0.224, 0.225)
     assert recipe.data.size == (360, 640)
     assert recipe.training.step == ("deep_supervision" if name == "pspnet" else "plain")
     assert recipe.model.pretrained == (None if name == "unet" else "imagenet")
