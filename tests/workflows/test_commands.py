@@ -216,7 +216,7 @@ def test_models(run: Run, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_ctrl_c_keeps_the_last_epoch_and_resumes(rendered_data: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    command = [sys.executable, "-c", "from drivable.cli.main import main; main()"]
+    command = [sys.executable, "-m", "drivable"]
     arguments = ["train", "lite", "--data", str(rendered_data), "--out", str(folder), *SMALL, "--set",
                  "training.epochs=3"]  # fmt: skip
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -242,3 +242,17 @@ def test_ctrl_c_keeps_the_last_epoch_and_resumes(rendered_data: Path, tmp_path: 
 )
 def test_cells(cell: float | None, text: str) -> None:
     assert format_cell(cell) == text
+
+
+@pytest.mark.slow
+def test_two_processes_share_a_training(rendered_data: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "drivable", "train", "lite", "--data", str(rendered_data), "--out",
+               str(tmp_path / "run"), *SMALL]  # fmt: skip
+    for change in ("training.devices=2", "training.strategy=ddp", "training.batch_size=4"):
+        command += ["--set", change]
+    done = subprocess.run(
+        command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=True, timeout=240
+    )
+    assert done.stdout.count("val_strict3") == 1
+    assert (tmp_path / "run/best.safetensors").is_file()
+    assert (tmp_path / "run/history.csv").read_text().splitlines()[1].startswith("1,3,")

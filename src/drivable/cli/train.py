@@ -52,6 +52,8 @@ def train(
             file=sys.stderr,
         )
         raise typer.Exit(1) from None
+    if not result.is_first_process:
+        return
     last = result.history[-1] if result.history else {}
     rows = [[key, value] for key, value in last.items()]
     rows += [

@@ -22,6 +22,8 @@ class EpochLines(Callback):
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Print the last row of the history."""
+        if not trainer.is_global_zero:
+            return
         row = self.run_folder.history[-1]
         shown = ("train_loss", "val_loss", "val_strict3")
         values = "  ".join(f"{key} {row[key]:.4f}" for key in shown if key in row)

@@ -69,6 +69,9 @@ class SegmentationTraining(L.LightningModule):
         self.val_scores: Scores | None = None
         decay = recipe.training.ema_decay
         self.averaged = None if decay is None else AveragedModel(model, avg_fn=_Ema(decay), use_buffers=True)
+        if self.averaged is not None:
+            # Nothing learns here; several devices would wait for its gradients.
+            self.averaged.requires_grad_(False)
         self._num_averaged = 0
         if recipe.training.freeze_backbone:
             model.backbone.requires_grad_(False)
@@ -111,7 +114,8 @@ class SegmentationTraining(L.LightningModule):
             on_epoch=True,
             batch_size=len(images),
         )
-        self.log("learning_rate", self.trainer.optimizers[0].param_groups[0]["lr"], on_step=True, on_epoch=False)
+        rate = max(group["lr"] for group in self.trainer.optimizers[0].param_groups)
+        self.log("learning_rate", rate, on_step=True, on_epoch=False)
         return loss
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_index: int) -> None:

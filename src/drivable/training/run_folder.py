@@ -56,7 +56,7 @@ class RunFolder(Callback):
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write a first state, so that a run stopped in its first epoch can be resumed too."""
-        if trainer.is_global_zero and not (self.folder / STATE).exists():
+        if trainer.ckpt_path is None:
             self._save_state(trainer)
 
     def on_train_batch_start(
@@ -69,8 +69,6 @@ class RunFolder(Callback):
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write the checkpoints; here, and not at the end of the epoch, the validation's results are fresh."""
         assert isinstance(pl_module, SegmentationTraining)
-        if not trainer.is_global_zero:
-            return
         assert pl_module.val_scores is not None
         recipe = pl_module.recipe
         checkpoint = Checkpoint(
@@ -82,8 +80,11 @@ class RunFolder(Callback):
             scores={"val": pl_module.val_scores.to_dict() | {"epoch": trainer.current_epoch + 1}},
         )
         loss = float(trainer.callback_metrics["val_loss"])
-        if loss < self.best_loss:
-            self.best_loss = loss
+        is_best = loss < self.best_loss
+        self.best_loss = min(loss, self.best_loss)
+        if not trainer.is_global_zero:
+            return
+        if is_best:
             save_checkpoint(self.folder / BEST, checkpoint)
         save_checkpoint(self.folder / LAST, checkpoint)
         if trainer.state.fn == TrainerFn.VALIDATING:
@@ -112,7 +113,10 @@ class RunFolder(Callback):
         write_curves(self.folder / CURVES, self.history)
 
     def _save_state(self, trainer: L.Trainer) -> None:
-        # Every rank takes part: sharded strategies gather their state here.
+        # Every process takes part, since they wait for each other here; the first one writes.
+        if not trainer.is_global_zero:
+            trainer.save_checkpoint(self.folder / STATE)
+            return
         with written_whole(self.folder / STATE) as temporary:
             trainer.save_checkpoint(temporary)
 

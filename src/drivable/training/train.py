@@ -15,6 +15,7 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, RichProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_only
 from torch.utils.data import DataLoader, DistributedSampler
 
 from drivable.config import Recipe, load_recipe
@@ -50,12 +51,14 @@ class TrainingResult:
         best_loss: lowest validation loss.
         history: one row per epoch, as in ``history.csv``.
         num_broken: pictures left out because they could not be read.
+        is_first_process: whether this process of a run on several devices is the one to report.
     """
 
     folder: Path
     best_loss: float
     history: list[dict[str, float]]
     num_broken: int
+    is_first_process: bool
 
 
 def train(recipe: Recipe, folder: Path, resume: bool = False, skip_broken: bool = False) -> TrainingResult:
@@ -103,7 +106,7 @@ def train(recipe: Recipe, folder: Path, resume: bool = False, skip_broken: bool 
     with _quiet_lightning():
         trainer = _trainer(recipe, folder, run_folder)
         _fit(trainer, module, recipe, samples, folder / STATE if resume else None)
-    return TrainingResult(folder, run_folder.best_loss, run_folder.history, num_broken)
+    return TrainingResult(folder, run_folder.best_loss, run_folder.history, num_broken, trainer.is_global_zero)
 
 
 def resumed_recipe(folder: Path, data_path: str | None = None) -> Recipe:
@@ -152,6 +155,8 @@ def _labels(recipe: Recipe, data: RoadData) -> LabelSet:
 
 
 def _prepare_folder(folder: Path, recipe: Recipe, resume: bool) -> None:
+    if getattr(rank_zero_only, "rank", 0) != 0:
+        return  # A further process of a run on several devices; the first one has made the folder.
     if not resume and folder.exists() and any(folder.iterdir()):
         raise OutputError(f"{folder}: already holds files; choose another --out, or continue it with --resume {folder}")
     make_folder(folder)

@@ -1,0 +1,104 @@
+"""The repository keeps its promises: floors, recipes, README."""
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer.main
+from PIL import Image
+
+from drivable.checkpoint import Checkpoint, Preprocessing, save_checkpoint
+from drivable.cli.main import app
+from drivable.config import find_recipe, load_recipe
+from drivable.labels import BDD100K_DRIVABLE
+from drivable.models import build_model
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+RECIPES = sorted((ROOT / "configs").rglob("*.yaml"))
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+def test_floors() -> None:
+    linter = Path(sys.executable).with_name("lint-imports")
+    done = subprocess.run([linter], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_every_recipe_loads_and_builds(path: Path) -> None:
+    recipe = load_recipe(path)
+    assert recipe.name.endswith(path.stem)
+    assert build_model(recipe.model, 3).stride in (8, 16, 32)
+
+
+def commands() -> list[str]:
+    lines = [line.split("#")[0].strip() for block in blocks("bash") for line in block.splitlines()]
+    return [line for line in lines if line.startswith("drivable ")]
+
+
+@pytest.mark.parametrize("line", commands())
+def test_readme_commands_exist(line: str) -> None:
+    """Every command of the README parses: verbs, arguments and options."""
+    words = shlex.split(line)[1:]
+    command, rest = typer.main.get_command(app), list(words)
+    while hasattr(command, "commands"):
+        command = command.commands[rest.pop(0)]
+    command.make_context(words[0], rest)
+    if words[0] == "train" and words[1][0] != "-":
+        find_recipe(words[1])
+
+
+def test_readme_make_targets_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    targets = re.findall(r"^make (\w+)", "\n".join(blocks("bash")), flags=re.MULTILINE)
+    assert set(targets) == {"demo", "test"}
+    assert all(re.search(rf"^{target}:", makefile, flags=re.MULTILINE) for target in targets)
+
+
+def test_readme_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    recipe = load_recipe("lite", ["model.pretrained=null"])
+    weights = build_model(recipe.model, 3).state_dict()
+    preprocessing = Preprocessing((64, 96), recipe.normalization)
+    (tmp_path / "runs/lite").mkdir(parents=True)
+    save_checkpoint(
+        tmp_path / "runs/lite/best.safetensors", Checkpoint(weights, recipe.model, BDD100K_DRIVABLE, preprocessing)
+    )
+    Image.fromarray(np.zeros((90, 160, 3), dtype=np.uint8)).save(tmp_path / "road.jpg")
+    names: dict[str, np.ndarray] = {}
+    exec(blocks("python")[0], names)
+    assert names["label_map"].shape == (90, 160)
+    assert names["overlay"].shape == (90, 160, 3)
+
+
+def test_readme_labels_yaml_is_read(tmp_path: Path) -> None:
+    from drivable.data import open_data
+
+    for place in ("images", "masks"):
+        (tmp_path / place).mkdir()
+    Image.fromarray(np.zeros((20, 30, 3), dtype=np.uint8)).save(tmp_path / "images/a.png")
+    Image.fromarray(np.array([[7, 0, 255]], dtype=np.uint8)).save(tmp_path / "masks/a.png")
+    (tmp_path / "labels.yaml").write_text(blocks("yaml")[0])
+    assert open_data(tmp_path).all_samples[0].read_label_map().tolist() == [[0, 1, 255]]
+
+
+@pytest.mark.slow
+def test_the_wheel_carries_recipes_and_template(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    shutil.copytree(ROOT, source, ignore=shutil.ignore_patterns(".venv", ".git", "demo", ".*_cache"))
+    subprocess.run([sys.executable, "-m", "pip", "wheel", "--no-deps", "-q", "-w", tmp_path, source], check=True)
+    import zipfile
+
+    names = zipfile.ZipFile(next(tmp_path.glob("drivable-*.whl"))).namelist()
+    wanted = ("drivable/configs/lite.yaml", "drivable/configs/course/unet.yaml", "drivable/py.typed",
+              "drivable/evaluation/report.html.j2")  # fmt: skip
+    assert all(name in names for name in wanted)
