@@ -137,11 +137,22 @@ def test_a_loss_that_is_no_number_names_its_pictures(
     assert sum(key in str(caught.value) for key in ids) == 8
 
 
-def test_max_steps_ends_with_a_checkpoint(rendered_data: Path, tmp_path: Path) -> None:
-    result = train(small_recipe(rendered_data, "training.max_steps=2"), tmp_path / "run")
-    assert result.history[-1]["step"] == 2
-    assert result.history[-1]["val_strict3"] > 0
-    load_checkpoint(find_checkpoint(tmp_path / "run")).build()
+@pytest.mark.parametrize(("max_steps", "num_epochs"), [(2, 1), (3, 1), (5, 2)])
+def test_max_steps_ends_with_a_validation(rendered_data: Path, tmp_path: Path, max_steps: int, num_epochs: int) -> None:
+    result = train(small_recipe(rendered_data, f"training.max_steps={max_steps}"), tmp_path / "run")
+    assert [row["step"] for row in result.history] == [3, max_steps][-num_epochs:]
+    last = load_checkpoint(tmp_path / "run/last.safetensors")
+    assert last.scores["val"]["protocols"]["strict3"] == pytest.approx(result.history[-1]["val_strict3"])
+    assert len({row["val_loss"] for row in result.history}) == num_epochs
+
+
+def test_devices_that_are_not_there(rendered_data: Path, tmp_path: Path) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises(ConfigError, match="training: .*gpu"):
+        train(small_recipe(rendered_data, "training.accelerator=gpu"), tmp_path / "run")
+    with pytest.raises(ConfigError, match="training: .*warp"):
+        train(small_recipe(rendered_data, "training.strategy=warp"), tmp_path / "run")
 
 
 def test_broken_pictures_stop_or_are_left_out(make_bdd100k: Callable[..., Path], tmp_path: Path) -> None:

@@ -212,6 +212,12 @@ class Recipe(_Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _batch_has_statistics(self) -> Recipe:
+        if self.training.batch_size == 1 and self.model.name in ("pspnet", "deeplabv3plus"):
+            raise ValueError(f"training.batch_size must be 2 or more: {self.model.name} normalises one pooled cell")
+        return self
+
     @property
     def normalization(self) -> Normalization:
         """Mean and standard deviation that the network's pixels are normalised with."""

@@ -43,6 +43,7 @@ class RunFolder(Callback):
         self.folder = folder
         self.best_loss = float("inf")
         self.history: list[dict[str, float]] = []
+        self.validated_step = -1
         self._epoch_start = 0.0
 
     def state_dict(self) -> dict[str, Any]:
@@ -80,6 +81,7 @@ class RunFolder(Callback):
             scores={"val": pl_module.val_scores.to_dict() | {"epoch": trainer.current_epoch + 1}},
         )
         loss = float(trainer.callback_metrics["val_loss"])
+        self.validated_step = trainer.global_step
         is_best = loss < self.best_loss
         self.best_loss = min(loss, self.best_loss)
         if not trainer.is_global_zero:
@@ -88,7 +90,7 @@ class RunFolder(Callback):
             save_checkpoint(self.folder / BEST, checkpoint)
         save_checkpoint(self.folder / LAST, checkpoint)
         if trainer.state.fn == TrainerFn.VALIDATING:
-            # After a training that max_steps ended inside its first epoch, whose row is already there.
+            # After a training that max_steps ended inside an epoch, whose row is already there.
             self.history[-1].update(_epoch_values(trainer))
             self._write_history()
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import lightning as L
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, EarlyStopping, RichProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
@@ -90,7 +91,7 @@ def train(recipe: Recipe, folder: Path, resume: bool = False, skip_broken: bool 
     """
     data, samples, num_broken = _open_splits(recipe, skip_broken)
     labels = _labels(recipe, data)
-    _prepare_folder(folder, recipe, resume)
+    _refuse_used_folder(folder, resume)
 
     L.seed_everything(recipe.seed, workers=True, verbose=False)
     model = build_model(recipe.model, labels.num_classes, recipe.normalization)
@@ -105,7 +106,11 @@ def train(recipe: Recipe, folder: Path, resume: bool = False, skip_broken: bool 
     run_folder = RunFolder(folder)
     with _quiet_lightning():
         trainer = _trainer(recipe, folder, run_folder)
-        _fit(trainer, module, recipe, samples, folder / STATE if resume else None)
+        # Only now: what fails before leaves no folder.
+        make_folder(folder)
+        if trainer.is_global_zero:
+            write_recipe(folder, recipe)
+        _fit(trainer, run_folder, module, recipe, samples, folder / STATE if resume else None)
     return TrainingResult(folder, run_folder.best_loss, run_folder.history, num_broken, trainer.is_global_zero)
 
 
@@ -154,13 +159,11 @@ def _labels(recipe: Recipe, data: RoadData) -> LabelSet:
     return labels
 
 
-def _prepare_folder(folder: Path, recipe: Recipe, resume: bool) -> None:
+def _refuse_used_folder(folder: Path, resume: bool) -> None:
     if getattr(rank_zero_only, "rank", 0) != 0:
         return  # A further process of a run on several devices; the first one has made the folder.
     if not resume and folder.exists() and any(folder.iterdir()):
         raise OutputError(f"{folder}: already holds files; choose another --out, or continue it with --resume {folder}")
-    make_folder(folder)
-    write_recipe(folder, recipe)
 
 
 def _class_shares(recipe: Recipe, samples: Sequence[Sample], labels: LabelSet) -> list[float] | None:
@@ -180,29 +183,34 @@ def _trainer(recipe: Recipe, folder: Path, run_folder: RunFolder) -> L.Trainer:
         callbacks.append(RichProgressBar(console_kwargs={"stderr": True}))
     else:
         callbacks.append(EpochLines(run_folder))
-    return L.Trainer(
-        max_epochs=training.epochs,
-        max_steps=training.max_steps or -1,
-        precision=training.precision,
-        accumulate_grad_batches=training.accumulate_batches,
-        gradient_clip_val=training.gradient_clip_norm,
-        accelerator=training.accelerator,
-        devices=training.devices,
-        num_nodes=training.num_nodes,
-        strategy=training.strategy,
-        logger=TensorBoardLogger(folder, name="", version="tensorboard"),
-        callbacks=callbacks,
-        log_every_n_steps=10,
-        num_sanity_val_steps=0,
-        enable_checkpointing=False,
-        enable_model_summary=False,
-        enable_progress_bar=sys.stderr.isatty(),
-        default_root_dir=folder,
-    )
+    try:
+        return L.Trainer(
+            max_epochs=training.epochs,
+            max_steps=training.max_steps or -1,
+            precision=training.precision,
+            accumulate_grad_batches=training.accumulate_batches,
+            gradient_clip_val=training.gradient_clip_norm,
+            accelerator=training.accelerator,
+            devices=training.devices,
+            num_nodes=training.num_nodes,
+            strategy=training.strategy,
+            logger=TensorBoardLogger(folder, name="", version="tensorboard"),
+            callbacks=callbacks,
+            log_every_n_steps=10,
+            num_sanity_val_steps=0,
+            enable_checkpointing=False,
+            enable_model_summary=False,
+            enable_progress_bar=sys.stderr.isatty(),
+            default_root_dir=folder,
+        )
+    except (MisconfigurationException, ValueError) as fault:
+        # Lightning knows what goes together: devices, strategies, precisions.
+        raise ConfigError(f"training: {' '.join(str(fault).split())}") from fault
 
 
 def _fit(
     trainer: L.Trainer,
+    run_folder: RunFolder,
     module: SegmentationTraining,
     recipe: Recipe,
     samples: dict[str, Sequence[Sample]],
@@ -214,8 +222,8 @@ def _fit(
     }
     try:
         trainer.fit(module, loaders["train"], loaders["val"], ckpt_path=state, weights_only=True)
-        if module.val_scores is None:
-            # max_steps ended the run inside its first epoch.
+        if run_folder.validated_step != trainer.global_step:
+            # max_steps ended the run inside an epoch.
             trainer.validate(module, loaders["val"], verbose=False)
     except SystemExit as stop:
         # Lightning turns Ctrl-C into an exit; the caller decides what to say.

@@ -89,3 +89,8 @@ def test_course_recipes_are_the_course_to_the_letter(name: str) -> None:
     assert recipe.data.size == (360, 640)
     assert recipe.training.step == ("deep_supervision" if name == "pspnet" else "plain")
     assert recipe.model.pretrained == (None if name == "unet" else "imagenet")
+
+
+def test_a_batch_of_one_has_no_statistics() -> None:
+    with pytest.raises(ConfigError, match="batch_size must be 2 or more: deeplabv3plus"):
+        load_recipe("course/deeplabv3plus", ["training.batch_size=1"])
