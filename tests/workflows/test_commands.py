@@ -256,3 +256,18 @@ def test_two_processes_share_a_training(rendered_data: Path, tmp_path: Path) -> 
     assert done.stdout.count("val_strict3") == 1
     assert (tmp_path / "run/best.safetensors").is_file()
     assert (tmp_path / "run/history.csv").read_text().splitlines()[1].startswith("1,3,")
+
+
+@pytest.mark.real
+def test_real_pictures_from_pack_to_overlay(run: Run, real_data: Path, tmp_path: Path) -> None:
+    native, small, folder = real_data / "bdd100k-native", tmp_path / "small", tmp_path / "run"
+    assert run("data", "pack", native, small, "--size", "96x160")[0] == 0
+    assert run("data", "split", small, "--name", "mine")[0] == 0
+    steps = ("--set", "training.max_steps=2", "--set", "data.splits=mine")
+    assert run("train", "lite", "--data", small, "--out", folder, *SMALL, *steps)[0] == 0
+    code, out, _ = run("evaluate", folder, "--data", small, "--split", "test")
+    assert code == 0
+    assert "strict3" in out
+    picture = min((native / "images/100k/val").iterdir())
+    assert run("predict", picture, "--model", folder, "--out", tmp_path / "seen")[0] == 0
+    assert Image.open(tmp_path / f"seen/label_maps/{picture.stem}.png").size == (1280, 720)
