@@ -14,7 +14,7 @@ from typing import Any
 import lightning as L
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import Callback, EarlyStopping, RichProgressBar
+from lightning.pytorch.callbacks import Callback, EarlyStopping
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 from torch.utils.data import DataLoader, DistributedSampler
@@ -35,7 +35,7 @@ from drivable.labels import LabelSet
 from drivable.losses import SummedLoss
 from drivable.models import build_model, load_pretrained
 from drivable.progress import progress
-from drivable.training.epoch_lines import EpochLines
+from drivable.training.display import EpochLines, TrainingBar
 from drivable.training.module import SegmentationTraining
 from drivable.training.run_folder import RECIPE, STATE, RunFolder, write_recipe
 
@@ -180,7 +180,7 @@ def _trainer(recipe: Recipe, folder: Path, run_folder: RunFolder) -> L.Trainer:
     if training.early_stopping is not None:
         callbacks.append(EarlyStopping("val_loss", patience=training.early_stopping))
     if sys.stderr.isatty():
-        callbacks.append(RichProgressBar(console_kwargs={"stderr": True}))
+        callbacks.append(TrainingBar())
     else:
         callbacks.append(EpochLines(run_folder))
     try:
