@@ -224,7 +224,14 @@ def _confirm(data: RoadData) -> None:
     if data.layout == "folder":
         return  # Its labels.yaml says what the ids mean.
     step = max(1, len(samples) // _NUM_CONFIRMED)
-    label_maps = [sample.read_label_map() for sample in samples[::step][:_NUM_CONFIRMED]]
+    label_maps, faults = [], []
+    for sample in samples[::step][:_NUM_CONFIRMED]:
+        try:
+            label_maps.append(sample.read_label_map())
+        except DataError as fault:
+            faults.append(fault)  # One broken mask is told by whoever needs it; only all of them stop here.
+    if not label_maps:
+        raise faults[0]
     if class_counts(label_maps, data.labels).sum() == 0:
         values = sorted({int(v) for label_map in label_maps for v in np.unique(label_map)})
         raise DataError(f"{data.root}: no pixel has a class; ids found {values}, expected {list(range(3))}")

@@ -146,6 +146,17 @@ def test_masks_that_are_none(tmp_path: Path, pixels: np.ndarray, message: str) -
         CURRENT_IDS.decode(tmp_path / "m.png")
 
 
+def test_one_broken_mask_is_left_to_its_reader(make_bdd100k: Make) -> None:
+    root = make_bdd100k()
+    masks = sorted((root / "labels/drivable/masks/train").iterdir())
+    masks[0].write_bytes(b"")
+    assert len(open_data(root).all_samples) == 3
+    for mask in masks[1:]:
+        mask.write_bytes(b"")
+    with pytest.raises(DataError, match=r"a\.png: not a picture"):
+        open_data(root)
+
+
 def test_an_unknown_colour_is_named(tmp_path: Path) -> None:
     Image.fromarray(np.full((4, 4, 3), 77, dtype=np.uint8)).save(tmp_path / "m.png")
     with pytest.raises(DataError, match=r"unknown colours \[\[77, 77, 77\]\]"):
