@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -12,6 +13,8 @@ from torch import Tensor, nn
 
 from drivable.errors import CheckpointError
 from drivable.models.weight_names import lite_names, mit_name, resnet_name
+
+_log = logging.getLogger(__name__)
 
 # timm's conversions of the torchvision weights; the authors' Mix Transformers. Files in the order they are tried.
 _HUB = {
@@ -76,8 +79,12 @@ def _from_hub(name: str) -> Path:
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
+    # Its warnings tell every try twice; what came of them is told below, once.
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+
     repository, files = _HUB[name]
     fault: Exception | None = None
+    _log.warning("fetching the ImageNet weights of %s: %s on the model hub", name, repository)
     for file in files:
         try:
             return Path(hf_hub_download(repository, file))
