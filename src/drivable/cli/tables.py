@@ -22,11 +22,11 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[Any]], title: st
     table = Table(box=SIMPLE, title=title, title_justify="left", pad_edge=False)
     for index, header in enumerate(headers):
         is_number = any(isinstance(row[index], int | float) for row in rows)
-        table.add_column(header, justify="right" if is_number else "left", no_wrap=True)
+        table.add_column(header, justify="right" if is_number else "left", overflow="fold")
     for row in rows:
         table.add_row(*(format_cell(cell) for cell in row))
     # Into a pipe a table has all the width it needs.
-    console = Console(width=None if sys.stdout.isatty() else 200, markup=False, highlight=False)
+    console = Console(width=None if sys.stdout.isatty() else 1000, markup=False, highlight=False)
     console.print(table)
 
 
@@ -35,5 +35,5 @@ def format_cell(cell: Cell) -> str:
     if cell is None or cell != cell:
         return "-"
     if isinstance(cell, float):
-        return f"{cell:.4f}" if 0.01 <= abs(cell) < 10 else f"{cell:,.4g}" if abs(cell) < 1000 else f"{cell:,.0f}"
+        return f"{cell:.4f}" if 0.01 <= abs(cell) < 1 else f"{cell:.4g}" if abs(cell) < 1000 else f"{cell:,.0f}"
     return str(cell)

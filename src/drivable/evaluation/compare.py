@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import ScalarFormatter
 
 from drivable.checkpoint import Checkpoint
 from drivable.files import write_text, written_whole
@@ -144,7 +145,9 @@ def _plot(models: Sequence[ComparedModel]) -> Figure:
         )
     axes.set(xlabel="ms per image here", ylabel="strict3 (%)", xscale="log", title="Score, time and weight")
     axes.grid(alpha=0.3)
-    axes.margins(0.2)
+    axes.margins(x=0.4, y=0.2)
+    axes.xaxis.set_major_formatter(ScalarFormatter())
+    axes.xaxis.set_minor_formatter(ScalarFormatter())
     return figure
 
 
