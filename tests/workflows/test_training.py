@@ -78,7 +78,8 @@ def test_a_run_folder_is_complete(rendered_data: Path, tmp_path: Path) -> None:
 def test_it_overfits_a_handful_of_pictures(rendered_data: Path, tmp_path: Path) -> None:
     recipe = small_recipe(
         rendered_data, "model.pretrained=imagenet", "training.epochs=60", "augmentation.scale_crop=null",
-        "augmentation.flip=0", "augmentation.blur=0", "training.batch_size=4", "data.splits=same", "data.size=[96, 160]",
+        "augmentation.flip=0", "augmentation.blur=0", "training.batch_size=4", "data.splits=same",
+        "data.size=[96, 160]",
     )  # fmt: skip
     data = tmp_path / "data"
     data.mkdir()
