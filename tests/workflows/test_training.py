@@ -166,8 +166,9 @@ def test_broken_pictures_stop_or_are_left_out(make_bdd100k: Callable[..., Path],
     recipe = small_recipe(root, "training.epochs=1", "training.batch_size=2", "data.splits=a")
     with pytest.raises(DataError, match=r"3\.jpg: broken picture"):
         train(recipe, tmp_path / "stops")
-    with pytest.raises(DataError, match=r"3\.jpg: broken picture"):
+    with pytest.raises(DataError, match=r"3\.jpg: broken picture") as caught:
         train(load_recipe_with_workers(recipe), tmp_path / "stops in a worker")
+    assert len(str(caught.value).splitlines()) == 1
     result = train(recipe, tmp_path / "goes on", skip_broken=True)
     assert result.num_broken == 1
     assert result.history[-1]["step"] == 2

@@ -225,6 +225,9 @@ def _fit(
         if run_folder.validated_step != trainer.global_step:
             # max_steps ended the run inside an epoch.
             trainer.validate(module, loaders["val"], verbose=False)
+    except DataError as fault:
+        # A worker process hands its whole traceback over as the message; its last line is ours.
+        raise DataError(str(fault).strip().splitlines()[-1].removeprefix("drivable.errors.DataError: ")) from fault
     except SystemExit as stop:
         # Lightning turns Ctrl-C into an exit; the caller decides what to say.
         raise KeyboardInterrupt from stop
