@@ -197,6 +197,13 @@ def test_an_unwritable_place_is_named(tmp_path: Path) -> None:
         predict(BrightIsDirect(), find_sources([str(tmp_path / "good.png")]), Path("/dev/null/out"))
 
 
+def test_a_source_is_not_overwritten(film: Path) -> None:
+    before = film.read_bytes()
+    with pytest.raises(OutputError, match="would overwrite it"):
+        predict(BrightIsDirect(), find_sources([str(film)]), film.parent)
+    assert film.read_bytes() == before
+
+
 def test_sources(tmp_path: Path) -> None:
     for name in ("a.jpg", "b.JPG", "c.mp4", "notes.txt", "deep/d.png", ".hidden.jpg"):
         (tmp_path / name).parent.mkdir(exist_ok=True)

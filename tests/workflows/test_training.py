@@ -11,7 +11,7 @@ from PIL import Image
 
 from drivable.checkpoint import find_checkpoint, load_checkpoint
 from drivable.config import Recipe, load_recipe, parse_recipe
-from drivable.errors import ConfigError, DataError, DrivableError, OutputError
+from drivable.errors import CheckpointError, ConfigError, DataError, DrivableError, OutputError
 from drivable.labels import BDD100K_DRIVABLE
 from drivable.losses import SummedLoss
 from drivable.models import build_model, default_spec
@@ -126,6 +126,14 @@ def test_a_run_stopped_in_its_first_epoch_resumes(
     monkeypatch.undo()
     result = train(resumed_recipe(tmp_path / "run"), tmp_path / "run", resume=True)
     assert without_seconds(result.history) == without_seconds(train(recipe, tmp_path / "whole").history)
+
+
+def test_a_corrupt_state_is_named(rendered_data: Path, tmp_path: Path) -> None:
+    train(small_recipe(rendered_data, "training.max_steps=1"), tmp_path / "run")
+    state = tmp_path / "run/resume.ckpt"
+    state.write_bytes(state.read_bytes()[:20000])
+    with pytest.raises(CheckpointError, match=r"resume\.ckpt: corrupt"):
+        resumed_recipe(tmp_path / "run")
 
 
 def test_a_loss_that_is_no_number_names_its_pictures(
@@ -256,6 +264,17 @@ def test_schedules(schedule: str, start: float, peak: int, end: float) -> None:
     assert rates[0] == pytest.approx(start, abs=0.01)
     assert rates[peak] == pytest.approx(1.0, abs=0.01)
     assert rates[-1] == pytest.approx(end, abs=0.03)
+
+
+@pytest.mark.parametrize("num_steps", range(2, 31))
+def test_one_cycle_of_few_steps(num_steps: int) -> None:
+    for ascent in (0.1, 0.2, 0.3, 0.5):
+        recipe = load_recipe("lite", [f"schedule.ascent={ascent}"])
+        optimizer = build_optimizer(build_model(recipe.model, 3), recipe.optimizer)
+        scheduler = build_schedule(optimizer, recipe.schedule, num_steps)
+        for _ in range(num_steps - 1):
+            optimizer.step()
+            scheduler.step()
 
 
 def test_deep_supervision_weighs_both_heads() -> None:

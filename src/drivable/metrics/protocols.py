@@ -61,8 +61,8 @@ class Scores:
         return {
             "protocols": {
                 "strict3": _plain(self.strict3),
-                "bdd-official": self.bdd_official,
-                "binary": self.binary,
+                "bdd-official": _plain(self.bdd_official),
+                "binary": _plain(self.binary),
             },
             "pixel_accuracy": _plain(self.pixel_accuracy),
             "classes": {
@@ -89,7 +89,7 @@ def compute_scores(counts: Tensor, labels: LabelSet) -> Scores:
         >>> round(compute_scores(torch.tensor([[5, 0, 5], [0, 5, 0], [0, 0, 85]]), BDD100K_DRIVABLE).strict3, 3)
         0.815
     """
-    table = counts.double().cpu()
+    table = counts.cpu().double()
     iou = _iou(table)
     hits, actual, predicted = table.diagonal(), table.sum(dim=1), table.sum(dim=0)
     classes = tuple(
@@ -139,5 +139,5 @@ def _iou(table: Tensor) -> Tensor:
     return hits / (table.sum(dim=0) + table.sum(dim=1) - hits)
 
 
-def _plain(value: float) -> float | None:
+def _plain(value: float | None) -> float | None:
     return None if value != value else value

@@ -13,7 +13,7 @@ from PIL import Image
 
 from drivable.data.overlay import draw_overlay
 from drivable.data.pictures import Pixels, read_image
-from drivable.errors import DataError
+from drivable.errors import DataError, OutputError
 from drivable.files import written_whole
 from drivable.prediction.sources import Sources
 from drivable.prediction.video import read_frames, read_video_info, video_writer
@@ -66,6 +66,7 @@ def predict(
         >>> predict(load("runs/lite"), find_sources(["road.jpg"]), Path("seen")).num_pictures
         1
     """
+    _refuse_overwriting(sources, folder)
     result = PredictionResult(0, 0, [])
     for paths in _groups(sources.pictures, _BATCH):
         batch: list[tuple[Path, Pixels]] = []
@@ -135,6 +136,16 @@ def _predict_video(
             )
             _leave_out(result, fault, skip_broken)
     result.num_frames += num_frames
+
+
+def _refuse_overwriting(sources: Sources, folder: Path) -> None:
+    results = [(path, folder / f"{path.stem}.mp4") for path in sources.videos]
+    for path in sources.pictures:
+        results += [(path, folder / "overlays" / f"{path.stem}.jpg")]
+        results += [(path, folder / "label_maps" / f"{path.stem}.png")]
+    for source, result in results:
+        if source.resolve() == result.resolve():
+            raise OutputError(f"{source}: its result would overwrite it; choose another --out")
 
 
 def _leave_out(result: PredictionResult, fault: DataError, skip_broken: bool) -> None:

@@ -59,9 +59,10 @@ def build_schedule(optimizer: Optimizer, spec: ScheduleSpec, num_steps: int) -> 
             optimizer,
             max_lr=peaks,
             total_steps=num_steps,
-            pct_start=spec.ascent,
+            # torch divides by the steps of the ascent less one; a hair more where that is nothing.
+            pct_start=spec.ascent * (1.0001 if abs(spec.ascent * num_steps - 1) < 1e-6 else 1.0),
             anneal_strategy="cos" if spec.anneal == "cosine" else "linear",
-            cycle_momentum="betas" in optimizer.defaults or optimizer.defaults.get("momentum", 0) > 0,
+            cycle_momentum="betas" in optimizer.defaults,  # SGD keeps the recipe's momentum.
             div_factor=spec.start_divisor,
             final_div_factor=spec.end_divisor,
         )

@@ -19,6 +19,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 from torch.utils.data import DataLoader, DistributedSampler
 
+from drivable.checkpoint import BEST, LAST
 from drivable.config import Recipe, load_recipe
 from drivable.data import (
     RoadData,
@@ -123,6 +124,11 @@ def resumed_recipe(folder: Path, data_path: str | None = None) -> Recipe:
     for name in (RECIPE, STATE):
         if not (folder / name).is_file():
             raise CheckpointError(f"{folder}: nothing to resume: {name} is missing; is this a run folder?")
+    try:
+        torch.load(folder / STATE, "cpu", weights_only=True)
+    # Everything: a corrupt file fails wherever the parser happens to stumble.
+    except Exception as fault:
+        raise CheckpointError(f"{folder / STATE}: corrupt; {BEST} and {LAST} beside it may still be used") from fault
     return load_recipe(folder / RECIPE, [] if data_path is None else [f"data.path={data_path}"])
 
 
@@ -176,9 +182,11 @@ def _class_shares(recipe: Recipe, samples: Sequence[Sample], labels: LabelSet) -
 
 def _trainer(recipe: Recipe, folder: Path, run_folder: RunFolder) -> L.Trainer:
     training = recipe.training
-    callbacks: list[Callback] = [run_folder]
+    callbacks: list[Callback] = []
     if training.early_stopping is not None:
+        # Before the run folder, whose saved state must hold this epoch's patience.
         callbacks.append(EarlyStopping("val_loss", patience=training.early_stopping))
+    callbacks.append(run_folder)
     if sys.stderr.isatty():
         callbacks.append(TrainingBar())
     else:
