@@ -59,6 +59,7 @@ class Checkpoint:
     preprocessing: Preprocessing
     recipe: Recipe | None = None
     scores: dict[str, Any] = field(default_factory=dict)
+    where: str = "checkpoint"
 
     def build(self) -> SegmentationModel:
         """The model with its weights, in evaluation mode on the CPU.
@@ -71,7 +72,7 @@ class Checkpoint:
             model.load_state_dict(self.weights)
         except RuntimeError as fault:
             raise CheckpointError(
-                f"weights do not fit {self.spec.name}: {' '.join(str(fault).split())[:300]}"
+                f"{self.where}: its weights do not fit {self.spec.name}: {' '.join(str(fault).split())[:300]}"
             ) from fault
         return model.eval()
 
@@ -142,6 +143,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
             ),
             recipe=None if recipe is None else parse_recipe(recipe, str(path)),
             scores=description["scores"],
+            where=str(path),
         )
     except (KeyError, TypeError, ValueError, ConfigError) as fault:
         raise CheckpointError(f"{path}: its description is damaged: {' '.join(str(fault).split())[:300]}") from fault

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 from collections.abc import Iterator
@@ -27,11 +28,13 @@ def written_whole(path: Path) -> Iterator[Path]:
         >>> with written_whole(Path("scores.json")) as temporary:
         ...     temporary.write_text("{}")
     """
-    temporary = path.with_name(f".{path.stem}.partial-{os.getpid()}{path.suffix}")
+    # "." has no name to derive one from.
+    target = path.absolute()
+    temporary = target.with_name(f".{target.stem}.partial-{os.getpid()}{target.suffix}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
-        temporary.replace(path)
+        temporary.replace(target)
     except OSError as fault:
         raise OutputError(f"{path}: cannot be written: {fault.strerror or fault}; choose another place") from fault
     finally:
@@ -39,6 +42,20 @@ def written_whole(path: Path) -> Iterator[Path]:
             shutil.rmtree(temporary, ignore_errors=True)
         elif temporary.exists():
             temporary.unlink()
+
+
+def refuse_used(path: Path, hint: str = "choose a new one") -> None:
+    """Refuse a place for a new folder where there is a file, or a folder that holds anything.
+
+    Raises:
+        OutputError: there, or where it cannot be looked into.
+    """
+    try:
+        used = path.exists() and (not path.is_dir() or any(path.iterdir()))
+    except OSError as fault:
+        raise OutputError(f"{path}: cannot be looked into: {fault.strerror or fault}; {hint}") from fault
+    if used:
+        raise OutputError(f"{path}: exists and is not an empty folder; {hint}")
 
 
 def make_folder(path: Path) -> Path:
@@ -68,9 +85,18 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, values: Any) -> None:
-    """Write plain values as indented JSON, whole or not at all.
+    """Write plain values as indented JSON, whole or not at all; a number that is none becomes null.
 
     Raises:
         OutputError: where the place is not writable or the disk is full.
     """
-    write_text(path, json.dumps(values, indent=2) + "\n")
+    write_text(path, json.dumps(_without_nan(values), indent=2, allow_nan=False) + "\n")
+
+
+def _without_nan(values: Any) -> Any:
+    """JSON has no NaN and no infinity; they become null."""
+    if isinstance(values, dict):
+        return {key: _without_nan(value) for key, value in values.items()}
+    if isinstance(values, list | tuple):
+        return [_without_nan(value) for value in values]
+    return None if isinstance(values, float) and not math.isfinite(values) else values

@@ -26,8 +26,9 @@ def test_dice_by_hand() -> None:
     logits = probabilities.log().reshape(1, 2, 1, 2)
     label_maps = torch.zeros(1, 1, 2, dtype=torch.uint8)
     score = (2 * 1.5 + 1) / (1.5 + 2 + 1)
-    assert dice(logits, label_maps, IGNORE).item() == pytest.approx(1 - score)
-    assert dice(logits, label_maps, IGNORE, log=True).item() == pytest.approx(-math.log(score))
+    # Class 1 is absent: it adds nothing and is divided by all the same.
+    assert dice(logits, label_maps, IGNORE).item() == pytest.approx((1 - score) / 2)
+    assert dice(logits, label_maps, IGNORE, log=True).item() == pytest.approx(-math.log(score) / 2)
 
 
 def test_tversky_by_hand() -> None:
@@ -52,6 +53,14 @@ def test_focal_by_hand() -> None:
     logits = torch.tensor([0.8, 0.2]).log().reshape(1, 2, 1, 1)
     target = torch.zeros(1, 1, 1, dtype=torch.uint8)
     assert focal(logits, target, IGNORE, gamma=2.0).item() == pytest.approx(-(0.2**2) * math.log(0.8))
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0, 2.0])
+def test_focal_of_a_certain_pixel_has_a_finite_gradient(gamma: float) -> None:
+    logits = torch.tensor([60.0, 0.0]).reshape(1, 2, 1, 1).requires_grad_()
+    focal(logits, torch.zeros(1, 1, 1, dtype=torch.uint8), IGNORE, gamma=gamma).backward()
+    assert logits.grad is not None
+    assert torch.isfinite(logits.grad).all()
 
 
 def test_cross_entropy_weighs_classes() -> None:
@@ -101,7 +110,7 @@ def test_gradients(name: str, log: bool) -> None:
     options = {"log": log} if name in ("dice", "tversky") else {}
     label_maps = torch.tensor([[[0, 1, 2], [2, 2, IGNORE]]], dtype=torch.uint8)
     logits = torch.randn(1, 3, 2, 3, generator=torch.Generator().manual_seed(2), requires_grad=True)
-    # The losses reduce in float32, so the differences are taken there too.
+    # The losses reduce in float32, so the differences are taken there too; gradcheck would rather have float64.
     assert torch.autograd.gradcheck(
         lambda x: LOSSES[name](x, label_maps, IGNORE, **options), (logits,), eps=1e-2, atol=2e-3, rtol=1e-2
     )
@@ -114,11 +123,12 @@ def test_right_is_better_than_wrong(name: str, batch: tuple[torch.Tensor, torch.
     assert LOSSES[name](right, label_maps, IGNORE) < LOSSES[name](-right, label_maps, IGNORE)
 
 
-def test_absent_classes_do_not_count_in_dice() -> None:
+def test_absent_classes_add_nothing_to_dice() -> None:
     logits = torch.randn(1, 3, 4, 4, generator=torch.Generator().manual_seed(3))
     label_maps = torch.zeros(1, 4, 4, dtype=torch.uint8)
     probability = logits.softmax(dim=1)[:, 0].sum()
-    assert torch.allclose(dice(logits, label_maps, IGNORE), 1 - (2 * probability + 1) / (probability + 16 + 1))
+    expected = (1 - (2 * probability + 1) / (probability + 16 + 1)) / 3
+    assert torch.allclose(dice(logits, label_maps, IGNORE), expected)
 
 
 def test_terms_add_up(batch: tuple[torch.Tensor, torch.Tensor]) -> None:

@@ -1,9 +1,10 @@
+import json
 from pathlib import Path
 
 import pytest
 
 from drivable.errors import OutputError
-from drivable.files import make_folder, write_json, written_whole
+from drivable.files import make_folder, refuse_used, write_json, written_whole
 
 
 def test_a_failed_block_leaves_nothing(tmp_path: Path) -> None:
@@ -44,3 +45,28 @@ def test_a_file_in_place_of_the_folder(tmp_path: Path) -> None:
     (tmp_path / "out").touch()
     with pytest.raises(OutputError, match="choose another --out"):
         make_folder(tmp_path / "out")
+
+
+def test_json_has_null_for_what_is_no_number(tmp_path: Path) -> None:
+    write_json(tmp_path / "scores.json", {"iou": [float("nan"), 0.5], "loss": float("inf")})
+    assert json.loads((tmp_path / "scores.json").read_text()) == {"iou": [None, 0.5], "loss": None}
+
+
+def test_the_current_folder_has_no_name_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(OutputError, match="cannot be written"), written_whole(Path()) as temporary:
+        temporary.write_text("kept out")
+
+
+@pytest.mark.parametrize("used", ["a file", "a folder with a file"])
+def test_used_places_are_refused(tmp_path: Path, used: str) -> None:
+    place = tmp_path / "place"
+    refuse_used(place)
+    if used == "a file":
+        place.touch()
+    else:
+        place.mkdir()
+        refuse_used(place)
+        (place / "file").touch()
+    with pytest.raises(OutputError, match="not an empty folder; choose a new one"):
+        refuse_used(place)

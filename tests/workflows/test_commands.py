@@ -3,17 +3,20 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 from PIL import Image
 
+from drivable.checkpoint import load_checkpoint, save_checkpoint
 from drivable.cli.main import main
 from drivable.cli.tables import format_cell
 from drivable.data.rendered import render_drive
@@ -80,6 +83,7 @@ def test_version(run: Run) -> None:
         (["evaluate", "x", "--data", "y", "--size", "big"], "expected HEIGHTxWIDTH"),
         (["nothing"], "No such command"),
         (["predict", "a.jpg", "--out", "b"], "Missing option"),
+        (["data", "inspect", "x", "--layout", "bdd"], "data layout 'bdd' is unknown"),
     ],
 )
 def test_wrong_use_exits_with_2(run: Run, arguments: list[str], message: str) -> None:
@@ -145,6 +149,29 @@ def test_compare(run: Run, trained: Path, rendered_data: Path, tmp_path: Path) -
     assert (code, "twice" in err) == (2, True)
 
 
+def test_compared_models_must_agree_on_the_splits(
+    run: Run, trained: Path, make_bdd100k: Callable[..., Path], tmp_path: Path
+) -> None:
+    root = make_bdd100k()
+    (root / "splits/mine").mkdir(parents=True)
+    (root / "splits/mine/test.txt").write_text("a\nb\n")
+    other = load_checkpoint(trained / "best.safetensors")
+    assert other.recipe is not None
+    recipe = other.recipe.model_copy(update={"data": other.recipe.data.model_copy(update={"splits": "mine"})})
+    save_checkpoint(tmp_path / "other.safetensors", replace(other, recipe=recipe))
+    arguments = ["compare", trained, tmp_path / "other.safetensors", "--data", root, "--out", tmp_path / "table"]
+    code, _, err = run(*arguments)
+    assert (code, "different splits (None, mine)" in err) == (2, True)
+    code, _, _ = run(*arguments, "--splits", "mine")
+    assert code == 0
+    # What a recipe remembers does not bind data without that folder, a name that is asked for does.
+    shutil.rmtree(root / "splits")
+    code, out, _ = run("evaluate", tmp_path / "other.safetensors", "--data", root, "--split", "train")
+    assert (code, "3 pictures" in out) == (0, True)
+    code, _, err = run("evaluate", trained, "--data", root, "--split", "train", "--splits", "mien")
+    assert (code, "no split file splits/mien/train.txt" in err) == (1, True)
+
+
 def test_predict(run: Run, trained: Path, tmp_path: Path) -> None:
     frame = next(iter(render_drive(1, 1, (96, 160), 10)))
     Image.fromarray(frame.image).save(tmp_path / "road.jpg")
@@ -162,12 +189,29 @@ def test_predict_into_a_file_is_refused(run: Run, trained: Path, tmp_path: Path)
     assert "not a writable folder" in err
 
 
+def test_train_into_a_file_is_refused(run: Run, rendered_data: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    code, _, err = run("train", "lite", "--data", rendered_data, "--out", tmp_path / "file", *SMALL)
+    assert (code, "file: exists and is not an empty folder" in err) == (1, True)
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_data_paths_are_taken_as_they_are(run: Run, make_bdd100k: Callable[..., Path], tmp_path: Path) -> None:
+    place = tmp_path / "roads: 2 #old"
+    make_bdd100k().rename(place)
+    code, _, err = run("train", "lite", "--data", place, "--out", tmp_path / "run", *SMALL)
+    assert (code, f"{place}: no split 'val'" in err) == (1, True)
+
+
 def test_train_resumes_and_refuses_a_full_folder(run: Run, trained: Path, rendered_data: Path) -> None:
     code, _, err = run("train", "lite", "--data", rendered_data, "--out", trained, *SMALL)
-    assert (code, "already holds files" in err) == (1, True)
+    assert (code, "not an empty folder" in err) == (1, True)
+    before = (trained / "last.safetensors").stat().st_mtime_ns
     code, out, _ = run("train", "--resume", trained)
     assert code == 0
     assert str(trained) in out
+    # It was finished; nothing is left to do.
+    assert (trained / "last.safetensors").stat().st_mtime_ns == before
 
 
 def test_data_inspect(run: Run, rendered_data: Path, tmp_path: Path) -> None:
@@ -202,6 +246,25 @@ def test_data_split_and_pack(run: Run, make_bdd100k: Callable[..., Path], tmp_pa
     assert code == 0
     assert "20 pairs of 18x32" in out
     assert (tmp_path / "small/splits/mine/test.txt").is_file()
+    dropped = (root / "splits/mine/test.txt").read_text().split()[0]
+    (root / f"images/100k/train/{dropped}.jpg").write_bytes(b"")
+    code, out, err = run("data", "pack", root, tmp_path / "rest", "--size", "18x32", "--skip-broken")
+    assert (code, f"{dropped}.jpg" in err) == (0, True)
+    assert "19 pairs" in out
+    assert len((tmp_path / "rest/splits/mine/test.txt").read_text().split()) == 1
+    code, _, err = run("data", "split", root, "--name", "odd", "--shares", "0.5", "0.4", "0.2")
+    assert (code, "add up to 1" in err) == (2, True)
+
+
+def test_data_pack_into_the_current_folder(
+    run: Run, make_bdd100k: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    root = make_bdd100k()
+    monkeypatch.chdir(tmp_path / "here")
+    code, _, err = run("data", "pack", root, ".")
+    assert (code, "is the current folder" in err) == (1, True)
+    assert not list((tmp_path / "here").iterdir())
 
 
 def test_models(run: Run, tmp_path: Path) -> None:
@@ -235,6 +298,21 @@ def test_ctrl_c_keeps_the_last_epoch_and_resumes(rendered_data: Path, tmp_path: 
     assert done.returncode == 0
     assert yaml.safe_load((folder / "recipe.yaml").read_text())["training"]["epochs"] == 3
     assert len((folder / "history.csv").read_text().splitlines()) == 4
+
+
+@pytest.mark.slow
+def test_ctrl_c_before_the_first_step_leaves_nothing(rendered_data: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys, lightning as L\n"
+        "from drivable.cli.main import main\n"
+        "def stop(*_): raise KeyboardInterrupt\n"
+        "L.LightningModule.on_fit_start = stop\n"
+        "main()\n"
+    )
+    arguments = ["train", "lite", "--data", str(rendered_data), "--out", str(tmp_path / "run"), *SMALL]
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=240)
+    assert (done.returncode, "nothing was begun" in done.stderr) == (1, True), done.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

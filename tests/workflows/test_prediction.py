@@ -148,6 +148,38 @@ def test_odd_frames_are_encoded(tmp_path: Path) -> None:
     assert read_video_info(tmp_path / "odd.mp4").size == (36, 60)
 
 
+CODECS = {"mkv": "libx264", "webm": "libvpx", "avi": "mpeg4", "ts": "libx264", "mpg": "mpeg2video", "mov": "libx264"}
+
+
+def write_film(path: Path, num_frames: int) -> None:
+    """Frames of noise, so that the file's bytes are spread over its seconds."""
+    noise = np.random.default_rng(0)
+    with av.open(path, "w", options={"movflags": "faststart"} if path.suffix == ".mov" else {}) as container:
+        stream = container.add_stream(CODECS[path.suffix[1:]], rate=25)
+        stream.width, stream.height, stream.pix_fmt = SIZE[1], SIZE[0], "yuv420p"
+        for _ in range(num_frames):
+            pixels = noise.integers(0, 255, (*SIZE, 3), dtype=np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(stream.encode())
+
+
+@pytest.mark.parametrize("suffix", CODECS)
+def test_whole_films_of_every_container_pass(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"film.{suffix}"
+    write_film(path, 50)
+    assert sum(1 for _ in read_frames(path)) == 50
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "webm", "avi", "mov"])
+def test_films_whose_header_promises_more_are_noticed(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"film.{suffix}"
+    write_film(path, 100)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) * 6 // 10])
+    with pytest.raises(DataError, match=rf"film\.{suffix}: the video .*--skip-broken"):
+        list(read_frames(path))
+
+
 @pytest.fixture
 def cut_film(tmp_path: Path) -> Path:
     """An MPEG stream that ends in the middle: its header does not know."""

@@ -194,7 +194,7 @@ def test_wrong_use_leaves_no_folder(rendered_data: Path, tmp_path: Path) -> None
     assert not (tmp_path / "run").exists()
     (tmp_path / "full").mkdir()
     (tmp_path / "full/x").touch()
-    with pytest.raises(OutputError, match="already holds files.*--resume"):
+    with pytest.raises(OutputError, match="exists and is not an empty folder.*--resume"):
         train(small_recipe(rendered_data), tmp_path / "full")
 
 

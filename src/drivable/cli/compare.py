@@ -7,7 +7,14 @@ from typing import Annotated
 
 import typer
 
-from drivable.cli.options import DeviceOption, LayoutOption, SplitsOption, parse_size
+from drivable.cli.options import (
+    DeviceOption,
+    LayoutOption,
+    SkipBrokenOption,
+    SplitsOption,
+    agreed_splits,
+    parse_size,
+)
 from drivable.cli.tables import JsonOption, print_table
 from drivable.errors import ConfigError
 
@@ -23,12 +30,13 @@ def compare(
     layout: LayoutOption = "auto",
     size: Annotated[str | None, typer.Option(help="Score at HEIGHTxWIDTH instead of the pictures' own size.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for comparison.md, .csv and .png.")] = Path("comparison"),
+    skip_broken: SkipBrokenOption = False,
     device: DeviceOption = "auto",
     json: JsonOption = None,
 ) -> None:
     """Compare scores, weights, multiply-accumulates and time per picture on this machine."""
     from drivable.checkpoint import find_checkpoint
-    from drivable.data import open_data, select_split
+    from drivable.data import Sample, open_data, select_split
     from drivable.evaluation import compared, evaluate, write_comparison
     from drivable.files import write_json
     from drivable.progress import progress
@@ -38,15 +46,17 @@ def compare(
         raise ConfigError("compare: the same run stands there twice")
     at = None if size is None else parse_size(size)
     road_data = None if data is None else open_data(data, layout)
+    segmenters = [load(run, device) for run in runs]
+    samples: tuple[Sample, ...] = ()
+    if road_data is not None:
+        recipes = [segmenter.checkpoint.recipe for segmenter in segmenters]
+        samples = select_split(road_data, split, agreed_splits(road_data, splits, recipes))
     models = []
-    for run in runs:
-        segmenter = load(run, device)
+    for run, segmenter in zip(runs, segmenters, strict=True):
         scores = None
         if road_data is not None:
-            recipe = segmenter.checkpoint.recipe
-            samples = select_split(road_data, split, splits or (recipe.data.splits if recipe is not None else None))
             with progress(f"scoring {run}", len(samples)) as advance:
-                scores = evaluate(segmenter, samples, road_data.labels, at, on_sample=advance).to_dict()
+                scores = evaluate(segmenter, samples, road_data.labels, at, skip_broken, advance).to_dict()
         path = find_checkpoint(run)
         name = path.parent.name if Path(run).is_dir() else path.stem
         models.append(compared(name, segmenter.checkpoint, segmenter, scores, f"{data} {split}" if data else "-"))

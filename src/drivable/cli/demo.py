@@ -27,7 +27,7 @@ def demo(
     from fractions import Fraction
 
     from drivable.cli.evaluate import print_evaluation
-    from drivable.config import load_recipe
+    from drivable.config import load_recipe, with_data_path
     from drivable.data import open_data, select_split
     from drivable.data.rendered import render_drive, write_rendered_dataset
     from drivable.evaluation import evaluate
@@ -45,7 +45,7 @@ def demo(
     with progress("rendering", sum(_NUM_PICTURES.values())) as advance:
         write_rendered_dataset(data, _NUM_PICTURES, _SEED, _SIZE, advance)
 
-    recipe = load_recipe("demo", [f"data.path={data.resolve()}"])
+    recipe = with_data_path(load_recipe("demo"), data)
     _say(
         f"2/5 training {recipe.model.name} for {recipe.training.epochs} epochs at {recipe.data.size[0]}x"
         f"{recipe.data.size[1]}"
@@ -104,13 +104,18 @@ def _clear(out: Path) -> None:
     """Remove an earlier demo, and nothing else."""
     import shutil
 
-    if not out.exists():
-        return
     known = {"data", "run", "segmented", "unseen_drive.mp4", "report.html"}
-    others = sorted(entry.name for entry in out.iterdir() if entry.name not in known) if out.is_dir() else [out.name]
-    if others:
-        raise OutputError(f"{out}: holds '{others[0]}', which no demo wrote; choose another --out")
-    shutil.rmtree(out)
+    try:
+        if not out.exists():
+            return
+        names = sorted(entry.name for entry in out.iterdir()) if out.is_dir() else [out.name]
+        # A killed demo leaves temporary names.
+        others = [name for name in names if name not in known and ".partial-" not in name]
+        if others:
+            raise OutputError(f"{out}: holds '{others[0]}', which no demo wrote; choose another --out")
+        shutil.rmtree(out)
+    except OSError as fault:
+        raise OutputError(f"{out}: cannot be made anew: {fault.strerror or fault}; choose another --out") from fault
 
 
 def _say(line: str) -> None:

@@ -12,6 +12,7 @@ from drivable.cli.options import (
     LayoutOption,
     SkipBrokenOption,
     SplitsOption,
+    agreed_splits,
     parse_size,
 )
 from drivable.cli.tables import JsonOption, print_table
@@ -42,10 +43,8 @@ def evaluate(
 
     at = None if size is None else parse_size(size)
     segmenter = load(model, device)
-    recipe = segmenter.checkpoint.recipe
-    trained_splits = None if recipe is None else recipe.data.splits
     road_data = open_data(data, layout)
-    samples = select_split(road_data, split, splits or trained_splits)
+    samples = select_split(road_data, split, agreed_splits(road_data, splits, [segmenter.checkpoint.recipe]))
     with progress("scoring", len(samples)) as advance:
         evaluation = run_evaluation(segmenter, samples, road_data.labels, at, skip_broken, advance)
     print_evaluation(evaluation)

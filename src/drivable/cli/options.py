@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from drivable.errors import ConfigError
+
+if TYPE_CHECKING:
+    from drivable.config import Recipe
+    from drivable.data import RoadData
 
 DataOption = Annotated[Path, typer.Option("--data", help="Data root.")]
 LayoutOption = Annotated[str, typer.Option("--layout", help="Layout of the data root; auto recognises it.")]
@@ -31,3 +36,21 @@ def parse_size(text: str) -> tuple[int, int]:
     if match is None or min(int(match[1]), int(match[2])) < 1:
         raise ConfigError(f"size '{text}': expected HEIGHTxWIDTH in pixels, such as 360x640")
     return int(match[1]), int(match[2])
+
+
+def agreed_splits(data: RoadData, asked: str | None, recipes: Iterable[Recipe | None]) -> str | None:
+    """Folder of split files to score by: the one asked for, else the one that the models were trained by.
+
+    What a recipe remembers does not bind data that has no such folder.
+
+    Raises:
+        ConfigError: where models were trained by different folders and none was asked for.
+    """
+    if asked is not None:
+        return asked
+    remembered = {recipe.data.splits if recipe is not None else None for recipe in recipes}
+    known = {name if name is not None and (data.root / "splits" / name).is_dir() else None for name in remembered}
+    if len(known) > 1:
+        named = ", ".join(sorted(str(name) for name in known))
+        raise ConfigError(f"the models were trained by different splits ({named}); say which with --splits")
+    return known.pop() if known else None

@@ -29,28 +29,26 @@ def train(
     json: JsonOption = None,
 ) -> None:
     """Train a model; the best checkpoint is the one with the lowest validation loss."""
-    from drivable.config import load_recipe
+    from drivable.config import load_recipe, with_data_path
     from drivable.training import resumed_recipe
     from drivable.training import train as run_training
 
-    data_change = [] if data is None else [f"data.path={data.resolve()}"]
     if resume is not None:
         if recipe is not None or changes or out is not None:
             raise ConfigError("--resume continues a run by its own recipe; leave out RECIPE, --set and --out")
-        resolved, folder = resumed_recipe(resume, None if data is None else str(data.resolve())), resume
+        resolved, folder = resumed_recipe(resume, data), resume
     elif recipe is None:
         raise ConfigError("which recipe? give a YAML file or a shipped recipe's name, such as lite or course/unet")
     else:
-        resolved = load_recipe(recipe, [*(changes or []), *data_change])
+        resolved = with_data_path(load_recipe(recipe, changes or []), data)
         folder = out or Path("runs") / resolved.name
 
     try:
         result = run_training(resolved, folder, resume=resume is not None, skip_broken=skip_broken)
     except KeyboardInterrupt:
-        print(
-            f"stopped; the last whole epoch is kept. Continue with: drivable train --resume {folder}",
-            file=sys.stderr,
-        )
+        again = f"drivable train --resume {folder}{' --skip-broken' if skip_broken else ''}"
+        kept = f"the last whole epoch is kept. Continue with: {again}" if folder.exists() else "nothing was begun"
+        print(f"stopped; {kept}", file=sys.stderr)
         raise typer.Exit(1) from None
     if not result.is_first_process:
         return

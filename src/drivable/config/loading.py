@@ -66,6 +66,13 @@ def load_recipe(name: str | Path, changes: Sequence[str] = ()) -> Recipe:
     return parse_recipe(values, str(path))
 
 
+def with_data_path(recipe: Recipe, path: Path | None) -> Recipe:
+    """The recipe with its data at ``path``, made absolute; unchanged where that is ``None``."""
+    if path is None:
+        return recipe
+    return recipe.model_copy(update={"data": recipe.data.model_copy(update={"path": str(path.resolve())})})
+
+
 def parse_recipe(values: dict[str, Any], where: str) -> Recipe:
     """Check plain values against :class:`Recipe`.
 

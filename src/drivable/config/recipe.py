@@ -10,6 +10,7 @@ from drivable.config.models import ModelSpec, Normalization
 from drivable.labels import LabelSet
 
 Probability = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 # (height, width) in pixels; the network's pyramids need a few cells at stride 32.
 Size = tuple[Annotated[int, Field(ge=32)], Annotated[int, Field(ge=32)]]
 
@@ -73,7 +74,7 @@ class CrossEntropySpec(_LossTerm):
     """Pixel-wise cross entropy."""
 
     name: Literal["cross_entropy"] = "cross_entropy"
-    class_weights: tuple[float, ...] | Literal["from_data"] | None = None
+    class_weights: tuple[Positive, ...] | Literal["from_data"] | None = None
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
 
 
@@ -82,7 +83,7 @@ class FocalSpec(_LossTerm):
 
     name: Literal["focal"] = "focal"
     gamma: float = Field(default=2.0, ge=0)
-    class_weights: tuple[float, ...] | Literal["from_data"] | None = None
+    class_weights: tuple[Positive, ...] | Literal["from_data"] | None = None
 
 
 class DiceSpec(_LossTerm):
@@ -110,7 +111,7 @@ class OptimizerSpec(_Section):
     """The optimiser; ``learning_rate`` is the schedule's peak."""
 
     name: Literal["adam", "adamw", "sgd", "adagrad"] = "adam"
-    learning_rate: float = Field(default=3e-4, gt=0)
+    learning_rate: Positive = 3e-4
     weight_decay: float = Field(default=0.0, ge=0)
     momentum: float = Field(default=0.9, ge=0, lt=1, description="Of sgd; the others do not have one.")
     backbone_factor: float = Field(default=1.0, gt=0, description="Backbone's learning rate over the decoder's.")

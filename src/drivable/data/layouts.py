@@ -22,7 +22,7 @@ from drivable.data.conventions import (
 )
 from drivable.data.pictures import PICTURE_SUFFIXES
 from drivable.data.samples import ArraySample, FileSample, Sample
-from drivable.errors import DataError, nearest_match
+from drivable.errors import ConfigError, DataError, nearest_match
 from drivable.labels import BDD100K_DRIVABLE, LabelSet
 
 _NUM_CONFIRMED = 32
@@ -86,6 +86,7 @@ def open_data(path: str | Path, layout: str = "auto") -> RoadData:
 
     Raises:
         DataError: where the folder is missing, empty, of unknown layout, or its ids contradict its layout.
+        ConfigError: where there is no layout of that name.
 
     Example:
         >>> open_data("bdd100k").layout
@@ -93,7 +94,7 @@ def open_data(path: str | Path, layout: str = "auto") -> RoadData:
     """
     root = Path(path)
     if layout != "auto" and layout not in LAYOUTS:
-        raise DataError(f"data layout '{layout}' is unknown; {nearest_match(layout, LAYOUTS)}")
+        raise ConfigError(f"data layout '{layout}' is unknown; {nearest_match(layout, LAYOUTS)}")
     if not root.is_dir():
         raise DataError(f"{root}: no such data folder; give the folder that holds images/ and labels/")
     if not any(root.iterdir()):
@@ -127,20 +128,25 @@ def _open_bdd100k(root: Path, layout: str, folders: _MaskFolders) -> RoadData | 
     masks = root / folders.masks
     if images is None or not masks.is_dir():
         return None
-    splits = sorted(entry.name for entry in images.iterdir() if entry.is_dir())
+    # Of both, so that masks whose whole picture folder is missing are noticed.
+    splits = sorted({entry.name for place in (images, masks) for entry in place.iterdir() if entry.is_dir()})
     samples: dict[str, tuple[Sample, ...]] = {}
     unlabelled: list[Path] = []
     orphans: list[Path] = []
     for split in splits:
-        samples[split], without_mask, without_picture = _pair(
+        found, without_mask, without_picture = _pair(
             _pictures(images / split), _masks(masks / split, folders.suffix), folders.convention
         )
+        if (images / split).is_dir():
+            samples[split] = found
         unlabelled += without_mask
         orphans += without_picture
     return RoadData(root, layout, BDD100K_DRIVABLE, samples, tuple(unlabelled), tuple(orphans))
 
 
 def _pictures(folder: Path) -> dict[str, Path]:
+    if not folder.is_dir():
+        return {}
     return {p.stem: p for p in folder.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES and p.name[0] != "."}
 
 
@@ -182,9 +188,14 @@ def _read_labels_yaml(path: Path) -> tuple[LabelSet, MaskConvention]:
     if unknown:
         raise DataError(f"{path}: unknown key '{sorted(unknown)[0]}'; known: names, colors, background, ignore_id, ids")
     ids = values.pop("ids", None)
-    labels = LabelSet.from_dict(values)
+    try:
+        labels = LabelSet.from_dict(values)
+    except ConfigError as fault:
+        raise DataError(f"{path}: {fault}") from fault
     if ids is None:
         return labels, identity_convention(labels)
+    if not isinstance(ids, dict) or not all(isinstance(value, int) and 0 <= value <= 255 for value in ids):
+        raise DataError(f"{path}: ids must lead from mask values 0..255 to class names or 'ignore', got {ids!r}")
     known = {name: index for index, name in enumerate(labels.names)} | {"ignore": labels.ignore_id}
     wrong = [name for name in ids.values() if name not in known]
     if wrong:

@@ -11,8 +11,9 @@ from PIL import Image
 from drivable.data.layouts import RoadData
 from drivable.data.pictures import resize_image, resize_label_map
 from drivable.data.samples import read_pair
+from drivable.data.splits import read_ids
 from drivable.errors import DataError, OutputError
-from drivable.files import written_whole
+from drivable.files import refuse_used, written_whole
 from drivable.labels import BDD100K_DRIVABLE
 
 
@@ -48,9 +49,12 @@ def pack(
     """
     if data.labels != BDD100K_DRIVABLE:
         raise DataError(f"{data.root}: pack writes BDD100K's layout, and these classes are {list(data.labels.names)}")
-    if destination.exists() and (not destination.is_dir() or any(destination.iterdir())):
-        raise OutputError(f"{destination}: exists and is not an empty folder; choose a new one")
+    destination = destination.absolute()
+    if destination == Path.cwd():
+        raise OutputError(f"{destination}: is the current folder; name a new one")
+    refuse_used(destination)
     faults: list[DataError] = []
+    left_out = set()
     with written_whole(destination) as temporary:
         for folder, samples in data.samples.items():
             split = folder or "train"
@@ -65,12 +69,16 @@ def pack(
                     if not skip_broken:
                         raise
                     faults.append(fault)
+                    left_out.add(sample.id)
                 else:
                     Image.fromarray(resize_image(image, size)).save(images / f"{sample.id}.jpg", quality=90)
                     Image.fromarray(resize_label_map(label_map, size)).save(masks / f"{sample.id}.png")
                 on_sample()
         if (data.root / "splits").is_dir():
             shutil.copytree(data.root / "splits", temporary / "splits")
+            for path in (temporary / "splits").rglob("*.txt") if left_out else ():
+                kept = [key for key in read_ids(path) if key not in left_out]
+                path.write_text("".join(f"{key}\n" for key in kept), encoding="utf-8")
         if (data.root / "attributes.csv").is_file():
             shutil.copy(data.root / "attributes.csv", temporary)
     return faults

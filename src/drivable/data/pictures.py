@@ -54,7 +54,13 @@ def read_image(path: Path) -> Pixels:
         >>> read_image(Path("road.jpg")).shape
         (720, 1280, 3)
     """
-    return np.array(open_picture(path).convert("RGB"))
+    picture = open_picture(path)
+    if picture.mode.startswith("I;16"):
+        # Pillow would clip all above 255.
+        picture = Image.fromarray((np.asarray(picture) // 257).astype(np.uint8))
+    if picture.mode in ("I", "F"):
+        raise DataError(f"{path}: picture of mode {picture.mode}; 8 or 16 bits a channel expected, so convert it")
+    return np.array(picture.convert("RGB"))
 
 
 def resize_image(image: Pixels, size: tuple[int, int]) -> Pixels:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from torch.utils.data import random_split
 
 from drivable.data.layouts import RoadData
 from drivable.data.samples import Sample
-from drivable.errors import DataError
+from drivable.errors import ConfigError, DataError
 from drivable.files import write_text
 
 _log = logging.getLogger(__name__)
@@ -38,17 +39,20 @@ def seeded_split(
         Ids by split name, each list sorted.
 
     Raises:
-        DataError: where the shares do not add up to 1 or a split would be empty.
+        ConfigError: where the shares are not three positive numbers that add up to 1.
+        DataError: where a split would be empty.
 
     Example:
         >>> {name: len(part) for name, part in seeded_split([f"{i:04d}" for i in range(3430)]).items()}
         {'train': 2401, 'val': 686, 'test': 343}
     """
     if len(shares) != len(SPLITS) or min(shares) <= 0 or abs(sum(shares) - 1) > 1e-6:
-        raise DataError(f"split shares must be three positive numbers that add up to 1, got {list(shares)}")
+        raise ConfigError(f"split shares must be three positive numbers that add up to 1, got {list(shares)}")
     ordered = sorted(ids)
     generator = torch.Generator().manual_seed(seed)
-    parts = random_split(range(len(ordered)), list(shares), generator=generator)  # type: ignore[arg-type, var-annotated]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # Of empty parts, which are refused below.
+        parts = random_split(range(len(ordered)), list(shares), generator=generator)  # type: ignore[arg-type, var-annotated]
     split = {name: sorted(ordered[i] for i in part.indices) for name, part in zip(SPLITS, parts, strict=True)}
     empty = [name for name, part in split.items() if not part]
     if empty:
@@ -87,14 +91,15 @@ def read_ids(path: Path) -> list[str]:
 def select_split(data: RoadData, split: str, splits: str | None = None) -> tuple[Sample, ...]:
     """Labelled pictures of a split.
 
-    The first of these that exists decides: ``split`` as a path to a file of ids; ``splits/<splits>/<split>.txt``
-    below the data root; ``splits/<split>.txt``, where ``split`` may itself be ``course/test``; the official folder
-    of that name; the only folder below ``splits/``; and for data without any division the seeded split.
+    The first of these that applies decides: ``split`` as a path to a file of ids; ``splits/<splits>/<split>.txt``
+    below the data root, where ``splits`` is given; ``splits/<split>.txt``, where ``split`` may itself be
+    ``course/test``; the official folder of that name; the only folder below ``splits/``; and for data without any
+    division the seeded split.
 
     Args:
         data: where to choose from.
         split: ``train``, ``val``, ``test``, ``all``, ``<folder>/<name>`` or a file of ids.
-        splits: folder below ``splits/`` that holds the files of ids.
+        splits: folder below ``splits/`` that holds the files of ids; it must have one of the split.
 
     Returns:
         Samples sorted by id.
@@ -113,9 +118,11 @@ def select_split(data: RoadData, split: str, splits: str | None = None) -> tuple
                 f"'{missing[0]}' first"
             )
         return tuple(by_id[key] for key in sorted(ids))
-    if data.orphans:
+    # Who has only the pictures of one official folder may well use that one.
+    orphans = [mask for mask in data.orphans if split not in data.samples or mask.parent.name == split]
+    if orphans:
         raise DataError(
-            f"{data.orphans[0]}: mask without its picture ({len(data.orphans)} such below {data.root}); restore the "
+            f"{orphans[0]}: mask without its picture ({len(orphans)} such below {data.root}); restore the "
             "pictures, remove the masks, or choose pictures by a file of ids"
         )
     if split == "all":
@@ -139,16 +146,14 @@ def _split_files(data: RoadData) -> list[str]:
 
 def _ids_file(data: RoadData, split: str, splits: str | None) -> Path | None:
     folder = data.root / "splits"
-    if split.endswith(".txt"):
+    if split.endswith(".txt") or (split not in (*SPLITS, "all") and Path(split).is_file()):
         return Path(split)
-    if splits is not None:
+    if splits is not None and split != "all":
         path = folder / splits / f"{split}.txt"
-        if path.is_file():
-            return path
-        # A recipe's split folder does not bind other data than it was trained on.
-        if (folder / splits).is_dir() or not ((folder / f"{split}.txt").is_file() or split in data.samples):
+        if not path.is_file():
             known = ", ".join(sorted(_split_files(data))) or "none"
             raise DataError(f"{data.root}: no split file splits/{splits}/{split}.txt (there are: {known})")
+        return path
     if (folder / f"{split}.txt").is_file():
         return folder / f"{split}.txt"
     if split in data.samples:

@@ -8,6 +8,8 @@ from torch.nn import functional as F
 
 # Axes: N batch, K classes, H and W rows and columns.
 
+_EPSILON = 1e-7
+
 
 def cross_entropy(
     logits: Tensor,
@@ -69,7 +71,9 @@ def focal(
         return _zero(logits)
     targets = torch.where(counted, label_maps, 0).long()
     log_probability = torch.gather(F.log_softmax(logits.float(), dim=1), 1, targets.unsqueeze(1)).squeeze(1)
-    loss = -((1 - log_probability.exp()) ** gamma) * log_probability
+    # The floor keeps the gradient of a root at 0 finite; expm1 keeps 1 - p exact near 1.
+    miss = (-torch.expm1(log_probability)).clamp_min(_EPSILON)
+    loss = -(miss**gamma) * log_probability
     if class_weights is not None:
         loss = loss * class_weights.to(logits.device, torch.float32)[targets]
     return loss[counted].mean()

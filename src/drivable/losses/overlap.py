@@ -12,16 +12,16 @@ _EPSILON = 1e-7
 
 
 def dice(logits: Tensor, label_maps: Tensor, ignore_id: int, log: bool = False, smooth: float = 1.0) -> Tensor:
-    r"""Soft Dice loss over the batch, averaged over the classes present.
+    r"""Soft Dice loss over the batch, averaged over all classes, where absent ones count as 0.
 
     With sums over all counted pixels of the batch, softmax :math:`\pi` and one-hot targets :math:`y`,
 
     .. math:: D_k = \frac{2 \sum \pi_k y_k + s}{\sum \pi_k + \sum y_k + s}, \qquad
-              L = \frac{1}{|P|} \sum_{k \in P} (1 - D_k) \;\text{or}\; -\log D_k
+              L = \frac{1}{K} \sum_{k \in P} (1 - D_k) \;\text{or}\; -\log D_k
 
-    where P are the classes that occur in the targets (Milletari et al. 2016; the logarithm and the present
-    classes as in the course that the recipes come from). Dice is Tversky with alpha = beta = 0.5 up to the
-    smoothing, which counts once here and half there.
+    where P are the classes that occur in the targets (Milletari et al. 2016; the logarithm, the present classes and
+    the division by K are those of segmentation_models_pytorch, by which the course recipes were trained). Dice is
+    Tversky with alpha = beta = 0.5 up to the smoothing, which counts once here and half there.
 
     Args:
         logits: (N, K, H, W), any float type; reduced in float32, since half precision overflows on sums.
@@ -39,7 +39,7 @@ def dice(logits: Tensor, label_maps: Tensor, ignore_id: int, log: bool = False, 
     """
     hit, predicted, actual = _region_sums(logits, label_maps, ignore_id)
     score = (2 * hit + smooth) / (predicted + actual + smooth).clamp_min(_EPSILON)
-    return _mean_over_present(score, actual, log)
+    return _mean_over_classes(score, actual, log)
 
 
 def tversky(
@@ -51,7 +51,7 @@ def tversky(
     log: bool = False,
     smooth: float = 1.0,
 ) -> Tensor:
-    r"""Tversky loss over the batch, averaged over the classes present (Salehi et al. 2017, eq. 2).
+    r"""Tversky loss over the batch, averaged over all classes, absent ones as 0 (Salehi et al. 2017, eq. 2).
 
     .. math:: T_k = \frac{TP_k + s}{TP_k + \alpha FP_k + \beta FN_k + s}
 
@@ -75,7 +75,7 @@ def tversky(
     """
     hit, predicted, actual = _region_sums(logits, label_maps, ignore_id)
     score = (hit + smooth) / (hit + alpha * (predicted - hit) + beta * (actual - hit) + smooth).clamp_min(_EPSILON)
-    return _mean_over_present(score, actual, log)
+    return _mean_over_classes(score, actual, log)
 
 
 def _region_sums(logits: Tensor, label_maps: Tensor, ignore_id: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -92,7 +92,6 @@ def _region_sums(logits: Tensor, label_maps: Tensor, ignore_id: int) -> tuple[Te
     return torch.stack(hits), probabilities.sum(dim=(0, 2, 3)), torch.stack(actual).float()
 
 
-def _mean_over_present(score: Tensor, actual: Tensor, log: bool) -> Tensor:
+def _mean_over_classes(score: Tensor, actual: Tensor, log: bool) -> Tensor:
     loss = -score.clamp_min(_EPSILON).log() if log else 1 - score
-    present = actual > 0
-    return (loss * present).sum() / present.sum().clamp_min(1)
+    return (loss * (actual > 0)).mean()

@@ -129,12 +129,6 @@ def _predict_video(
             write(overlay)
             num_frames += 1
             on_frame()
-        if info.num_frames is not None and num_frames < info.num_frames - 1:
-            fault = DataError(
-                f"{path}: the video ends after {num_frames} of {info.num_frames} frames; copy it again, or take what "
-                "is there with --skip-broken"
-            )
-            _leave_out(result, fault, skip_broken)
     result.num_frames += num_frames
 
 

@@ -11,12 +11,17 @@ from typing import Protocol
 
 import av
 import numpy as np
+from av.container import InputContainer
 from av.error import FFmpegError
 from av.video.stream import VideoStream
 
 from drivable.data.pictures import Pixels
 from drivable.errors import DataError
 from drivable.files import written_whole
+
+_REMEDY = "copy it again, or take what is there with --skip-broken"
+# The sound of a film may outlast its pictures by this much.
+_TOLERATED_SECONDS, _TOLERATED_SHARE = 0.5, 0.02
 
 
 @dataclass(frozen=True)
@@ -26,7 +31,7 @@ class VideoInfo:
     Args:
         size: (height, width) in pixels, as shown: after rotation.
         fps: frames per second.
-        num_frames: as the header or the duration says, ``None`` where neither does. A promise, not a count.
+        num_frames: estimated from the header, ``None`` where it says nothing; good for a progress bar.
     """
 
     size: tuple[int, int]
@@ -47,9 +52,8 @@ def read_video_info(path: Path) -> VideoInfo:
         raise DataError(f"{path}: the video holds no readable frame")
     with _opened(path) as stream:
         fps = Fraction(stream.average_rate or stream.guessed_rate or 25)
-        num_frames = stream.frames or None
-        if num_frames is None and stream.duration is not None and stream.time_base is not None:
-            num_frames = round(stream.duration * stream.time_base * fps)
+        duration = _duration(stream)
+        num_frames = stream.frames or (None if duration is None else round(duration * fps))
     return VideoInfo(size, fps, num_frames)
 
 
@@ -69,13 +73,36 @@ def read_frames(path: Path) -> Iterator[Pixels]:
     """
     with _opened(path) as stream:
         stream.thread_type = "AUTO"
+        end = None
         try:
             for frame in stream.container.decode(stream):  # type: ignore[attr-defined]
                 turns = round(frame.rotation / 90) % 4
                 rgb = frame.to_ndarray(format="rgb24")
                 yield np.ascontiguousarray(np.rot90(rgb, turns)) if turns else rgb
+                end = frame.time
         except FFmpegError as fault:
-            raise DataError(f"{path}: the video is damaged: {fault.strerror}") from fault
+            raise DataError(f"{path}: the video is damaged: {fault.strerror}; {_REMEDY}") from fault
+        # A file that was cut off often decodes without complaint; only its header promises more. Frame counts are no
+        # measure: trimmed films hold frames that are not shown, others have gaps.
+        duration = _duration(stream)
+        if end is not None and duration is not None:
+            start = float((stream.start_time or 0) * (stream.time_base or 0))
+            missing = float(duration) - (end - start)
+            if missing > max(_TOLERATED_SECONDS, _TOLERATED_SHARE * duration):
+                raise DataError(
+                    f"{path}: the video ends after {end - start:.1f} of {float(duration):.1f} seconds; {_REMEDY}"
+                )
+
+
+def _duration(stream: VideoStream) -> Fraction | None:
+    """Seconds that the header promises."""
+    container: InputContainer = stream.container  # type: ignore[assignment]
+    if container.format.name == "avi" and stream.frames and stream.average_rate:
+        # Its frames follow at one rate, and FFmpeg fits the duration to the bytes that are there.
+        return Fraction(stream.frames) / stream.average_rate
+    if stream.duration is not None and stream.time_base is not None:
+        return stream.duration * stream.time_base
+    return None if container.duration is None else Fraction(container.duration, av.time_base)
 
 
 @contextmanager

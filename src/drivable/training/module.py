@@ -113,6 +113,7 @@ class SegmentationTraining(L.LightningModule):
             on_step=True,
             on_epoch=True,
             batch_size=len(images),
+            sync_dist=True,
         )
         rate = max(group["lr"] for group in self.trainer.optimizers[0].param_groups)
         self.log("learning_rate", rate, on_step=True, on_epoch=False)

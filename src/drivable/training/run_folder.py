@@ -48,12 +48,13 @@ class RunFolder(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run must know."""
-        return {"best_loss": self.best_loss, "history": self.history}
+        return {"best_loss": self.best_loss, "history": self.history, "validated_step": self.validated_step}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take it up again."""
         self.best_loss = state_dict["best_loss"]
         self.history = state_dict["history"]
+        self.validated_step = state_dict["validated_step"]
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write a first state, so that a run stopped in its first epoch can be resumed too."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -16,11 +17,12 @@ import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, EarlyStopping
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.overrides.distributed import UnrepeatedDistributedSampler
 from lightning.pytorch.utilities import rank_zero_only
 from torch.utils.data import DataLoader, DistributedSampler
 
 from drivable.checkpoint import BEST, LAST
-from drivable.config import Recipe, load_recipe
+from drivable.config import Recipe, load_recipe, with_data_path
 from drivable.data import (
     RoadData,
     RoadDataset,
@@ -30,8 +32,8 @@ from drivable.data import (
     readable_samples,
     select_split,
 )
-from drivable.errors import CheckpointError, ConfigError, DataError, OutputError
-from drivable.files import make_folder
+from drivable.errors import CheckpointError, ConfigError, DataError
+from drivable.files import make_folder, refuse_used
 from drivable.labels import LabelSet
 from drivable.losses import SummedLoss
 from drivable.models import build_model, load_pretrained
@@ -85,7 +87,8 @@ def train(recipe: Recipe, folder: Path, resume: bool = False, skip_broken: bool 
         CheckpointError: where pretrained weights or the state to resume from cannot be had.
         OutputError: where the folder is not writable or already holds a run.
         DrivableError: where the loss stops being a number.
-        KeyboardInterrupt: where the user stops it; the last whole epoch's files stay.
+        KeyboardInterrupt: where the user stops it; the last whole epoch's files stay, and no folder of a training
+            that had not begun.
 
     Example:
         >>> train(load_recipe("lite", ["data.path=bdd100k"]), Path("runs/lite"))
@@ -115,7 +118,7 @@ def train(recipe: Recipe, folder: Path, resume: bool = False, skip_broken: bool 
     return TrainingResult(folder, run_folder.best_loss, run_folder.history, num_broken, trainer.is_global_zero)
 
 
-def resumed_recipe(folder: Path, data_path: str | None = None) -> Recipe:
+def resumed_recipe(folder: Path, data_path: Path | None = None) -> Recipe:
     """The recipe of a run to continue, with the data's place changed where they have moved.
 
     Raises:
@@ -129,7 +132,7 @@ def resumed_recipe(folder: Path, data_path: str | None = None) -> Recipe:
     # Everything: a corrupt file fails wherever the parser happens to stumble.
     except Exception as fault:
         raise CheckpointError(f"{folder / STATE}: corrupt; {BEST} and {LAST} beside it may still be used") from fault
-    return load_recipe(folder / RECIPE, [] if data_path is None else [f"data.path={data_path}"])
+    return with_data_path(load_recipe(folder / RECIPE), data_path)
 
 
 def _open_splits(recipe: Recipe, skip_broken: bool) -> tuple[RoadData, dict[str, Sequence[Sample]], int]:
@@ -168,8 +171,8 @@ def _labels(recipe: Recipe, data: RoadData) -> LabelSet:
 def _refuse_used_folder(folder: Path, resume: bool) -> None:
     if getattr(rank_zero_only, "rank", 0) != 0:
         return  # A further process of a run on several devices; the first one has made the folder.
-    if not resume and folder.exists() and any(folder.iterdir()):
-        raise OutputError(f"{folder}: already holds files; choose another --out, or continue it with --resume {folder}")
+    if not resume:
+        refuse_used(folder, f"choose another --out, or continue a run with --resume {folder}")
 
 
 def _class_shares(recipe: Recipe, samples: Sequence[Sample], labels: LabelSet) -> list[float] | None:
@@ -238,12 +241,16 @@ def _fit(
         raise DataError(str(fault).strip().splitlines()[-1].removeprefix("drivable.errors.DataError: ")) from fault
     except SystemExit as stop:
         # Lightning turns Ctrl-C into an exit; the caller decides what to say.
+        if not (run_folder.folder / STATE).is_file():
+            shutil.rmtree(run_folder.folder, ignore_errors=True)
         raise KeyboardInterrupt from stop
 
 
 def _loader(dataset: RoadDataset, recipe: Recipe, trainer: L.Trainer, shuffle: bool) -> DataLoader[Any]:
-    # One sampler for one device and for many: its order depends on (seed, epoch) alone.
-    sampler: DistributedSampler[Any] = DistributedSampler(
+    # One sampler for one device and for many: its order depends on (seed, epoch) alone. A validation counts every
+    # picture once, so there it is not filled up to equal shares.
+    kind = DistributedSampler if shuffle else UnrepeatedDistributedSampler
+    sampler: DistributedSampler[Any] = kind(
         dataset, num_replicas=trainer.world_size, rank=trainer.global_rank, shuffle=shuffle, seed=recipe.seed
     )
     return DataLoader(
@@ -254,7 +261,7 @@ def _loader(dataset: RoadDataset, recipe: Recipe, trainer: L.Trainer, shuffle: b
         persistent_workers=recipe.data.num_workers > 0,
         pin_memory=torch.cuda.is_available(),
         # A last batch of one picture has no batch statistics.
-        drop_last=shuffle and len(dataset) >= recipe.training.batch_size,
+        drop_last=shuffle and len(sampler) >= recipe.training.batch_size,
     )
 
 

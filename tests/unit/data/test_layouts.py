@@ -11,7 +11,8 @@ from PIL import Image
 
 from drivable.data import LAYOUTS, open_data, read_pair, select_split
 from drivable.data.conventions import COLORS_2018, CURRENT_IDS
-from drivable.errors import DataError
+from drivable.data.pictures import read_image
+from drivable.errors import ConfigError, DataError
 
 Make = Callable[..., Path]
 REMAP_2018 = np.array([1, 2, 0], dtype=np.uint8)
@@ -107,7 +108,7 @@ def test_missing_empty_and_unknown_folders(tmp_path: Path) -> None:
     (tmp_path / "stuff.txt").touch()
     with pytest.raises(DataError, match=r"not laid out as any known layout \(found: stuff.txt\)"):
         open_data(tmp_path)
-    with pytest.raises(DataError, match="did you mean 'bdd100k-masks'"):
+    with pytest.raises(ConfigError, match="did you mean 'bdd100k-masks'"):
         open_data(tmp_path, "bdd100k-mask")
 
 
@@ -196,3 +197,42 @@ def test_real_2018_ids_are_refused_as_current_ones(real_data: Path, tmp_path: Pa
         shutil.copy(mask, target / mask.name.replace("_drivable_id", ""))
     with pytest.raises(DataError, match="background is the largest class"):
         open_data(tmp_path)
+
+
+def test_masks_whose_picture_folder_is_missing(make_bdd100k: Make) -> None:
+    root = make_bdd100k()
+    shutil.copytree(root / "labels/drivable/masks/train", root / "labels/drivable/masks/val")
+    data = open_data(root)
+    assert len(data.orphans) == 3
+    # Who has one folder's pictures may use that one.
+    assert len(select_split(data, "train")) == 3
+    with pytest.raises(DataError, match="mask without its picture"):
+        select_split(data, "val")
+    with pytest.raises(DataError, match="mask without its picture"):
+        select_split(data, "all")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"ids": [0, 1]}, "ids must lead from mask values"),
+        ({"ids": {300: "road"}}, "ids must lead from mask values"),
+        ({"ids": {1: "raod"}}, "'raod', which is no class; did you mean 'road'"),
+        ({"colors": [[0, 0, 0]]}, r"labels.yaml: labels: got 1 colours for 2 names"),
+        ({"colours": []}, "unknown key 'colours'"),
+    ],
+)
+def test_a_labels_yaml_that_is_none(tmp_path: Path, change: dict[str, object], message: str) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "masks").mkdir()
+    described = {"names": ["road", "rest"], "colors": [[255, 0, 0], [0, 0, 0]], "background": "rest", **change}
+    (tmp_path / "labels.yaml").write_text(yaml.safe_dump(described))
+    with pytest.raises(DataError, match=message) as fault:
+        open_data(tmp_path)
+    assert "labels.yaml" in str(fault.value)
+
+
+def test_grey_pictures_of_16_bits_are_scaled(tmp_path: Path) -> None:
+    grey = np.linspace(0, 65535, 64).astype(np.uint16).reshape(8, 8)
+    Image.fromarray(grey).save(tmp_path / "grey.png")
+    assert np.array_equal(read_image(tmp_path / "grey.png")[..., 0], grey // 257)

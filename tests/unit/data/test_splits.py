@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from drivable.data import open_data, seeded_split, select_split, write_split
-from drivable.errors import DataError
+from drivable.errors import ConfigError, DataError
 
 Make = Callable[..., Path]
 
@@ -29,7 +29,7 @@ def test_another_seed_is_another_split() -> None:
 
 @pytest.mark.parametrize("shares", [(0.5, 0.2, 0.1), (0.8, 0.2, 0.0), (1.2, -0.1, -0.1)])
 def test_shares_must_add_up(shares: tuple[float, ...]) -> None:
-    with pytest.raises(DataError, match="add up to 1"):
+    with pytest.raises(ConfigError, match="add up to 1"):
         seeded_split([str(i) for i in range(10)], shares)
 
 
@@ -60,6 +60,15 @@ def test_a_named_set_must_exist(make_bdd100k: Make) -> None:
     write_split(root / "splits" / "mine", {"val": ["a"]})
     with pytest.raises(DataError, match="no split file splits/mine/test.txt"):
         select_split(open_data(root), "test", "mine")
+    # No official folder of that name stands in for it.
+    with pytest.raises(DataError, match=r"no split file splits/nime/train.txt \(there are: mine/val\)"):
+        select_split(open_data(root), "train", "nime")
+    assert len(select_split(open_data(root), "all", "mine")) == 3
+
+
+def test_a_file_of_ids_needs_no_suffix(make_bdd100k: Make, tmp_path: Path) -> None:
+    (tmp_path / "chosen").write_text("a\nc\n")
+    assert [s.id for s in select_split(open_data(make_bdd100k()), str(tmp_path / "chosen"))] == ["a", "c"]
 
 
 def test_an_id_without_a_picture_is_named(make_bdd100k: Make) -> None:

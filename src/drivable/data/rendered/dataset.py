@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -13,7 +12,8 @@ from PIL import Image
 
 from drivable.data.rendered.drive import advance
 from drivable.data.rendered.scene import RenderedFrame, render, sample_scene
-from drivable.errors import ConfigError, OutputError
+from drivable.errors import ConfigError
+from drivable.files import refuse_used, written_whole
 
 SPLITS = ("train", "val", "test")
 FRAMES_PER_DRIVE = 2
@@ -54,20 +54,9 @@ def write_rendered_dataset(
     wrong = {split: num for split, num in num_pictures.items() if split not in SPLITS or num < 0}
     if wrong:
         raise ConfigError(f"rendered data: expected 0 or more pictures for {', '.join(SPLITS)}, got {wrong}")
-    try:
-        if root.exists() and (not root.is_dir() or any(root.iterdir())):
-            raise OutputError(f"rendered data: {root} exists and is not an empty folder; remove it or name another")
-        root.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{root.name}-", dir=root.parent) as workplace:
-            unfinished = Path(workplace) / "data"
-            _write(unfinished, num_pictures, seed, size, on_picture)
-            if root.exists():
-                root.rmdir()
-            unfinished.rename(root)
-    except OSError as fault:
-        raise OutputError(
-            f"rendered data: cannot write {root}: {fault}; check the folder and its free space"
-        ) from fault
+    refuse_used(root)
+    with written_whole(root) as temporary:
+        _write(temporary, num_pictures, seed, size, on_picture)
 
 
 def _write(
