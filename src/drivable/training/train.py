@@ -39,6 +39,7 @@ from drivable.losses import SummedLoss
 from drivable.models import build_model, load_pretrained
 from drivable.progress import progress
 from drivable.training.display import EpochLines, TrainingBar
+from drivable.training.interrupt import StopBetweenBatches, leave_ctrl_c_to_the_parent
 from drivable.training.module import SegmentationTraining
 from drivable.training.run_folder import RECIPE, STATE, RunFolder, write_recipe
 
@@ -109,12 +110,14 @@ def train(recipe: Recipe, folder: Path, resume: bool = False, skip_broken: bool 
     module = SegmentationTraining(model, recipe, labels, loss, [sample.id for sample in samples["train"]])
     run_folder = RunFolder(folder)
     with _quiet_lightning():
-        trainer = _trainer(recipe, folder, run_folder)
+        stop = StopBetweenBatches()
+        trainer = _trainer(recipe, folder, run_folder, stop)
         # Only now: what fails before leaves no folder.
         make_folder(folder)
         if trainer.is_global_zero:
             write_recipe(folder, recipe)
-        _fit(trainer, run_folder, module, recipe, samples, folder / STATE if resume else None)
+        with stop.listening():
+            _fit(trainer, run_folder, module, recipe, samples, folder / STATE if resume else None)
     return TrainingResult(folder, run_folder.best_loss, run_folder.history, num_broken, trainer.is_global_zero)
 
 
@@ -183,13 +186,14 @@ def _class_shares(recipe: Recipe, samples: Sequence[Sample], labels: LabelSet) -
     return [float(count / counts.sum()) for count in counts]
 
 
-def _trainer(recipe: Recipe, folder: Path, run_folder: RunFolder) -> L.Trainer:
+def _trainer(recipe: Recipe, folder: Path, run_folder: RunFolder, stop: StopBetweenBatches) -> L.Trainer:
     training = recipe.training
     callbacks: list[Callback] = []
     if training.early_stopping is not None:
         # Before the run folder, whose saved state must hold this epoch's patience.
         callbacks.append(EarlyStopping("val_loss", patience=training.early_stopping))
     callbacks.append(run_folder)
+    callbacks.append(stop)  # After the run folder, which keeps the epoch that just ended.
     if sys.stderr.isatty():
         callbacks.append(TrainingBar())
     else:
@@ -260,6 +264,7 @@ def _loader(dataset: RoadDataset, recipe: Recipe, trainer: L.Trainer, shuffle: b
         num_workers=recipe.data.num_workers,
         persistent_workers=recipe.data.num_workers > 0,
         pin_memory=torch.cuda.is_available(),
+        worker_init_fn=leave_ctrl_c_to_the_parent,
         # A last batch of one picture has no batch statistics.
         drop_last=shuffle and len(sampler) >= recipe.training.batch_size,
     )
