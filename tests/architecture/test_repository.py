@@ -88,7 +88,7 @@ def test_readme_labels_yaml_is_read(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((20, 30, 3), dtype=np.uint8)).save(tmp_path / "images/a.png")
     Image.fromarray(np.array([[7, 0, 255]], dtype=np.uint8)).save(tmp_path / "masks/a.png")
     (tmp_path / "labels.yaml").write_text(blocks("yaml")[0])
-    assert open_data(tmp_path).all_samples[0].read_label_map().tolist() == [[0, 1, 255]]
+    assert open_data(tmp_path).all_samples[0].label.read().tolist() == [[0, 1, 255]]
 
 
 @pytest.mark.slow

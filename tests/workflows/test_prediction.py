@@ -265,7 +265,7 @@ class FromMasks(BrightIsDirect):
 def test_a_perfect_segmenter_scores_1(rendered_data: Path) -> None:
     data = open_data(rendered_data)
     samples = select_split(data, "test")
-    result = evaluate(FromMasks(sample.read_label_map() for sample in samples), samples, data.labels)
+    result = evaluate(FromMasks(sample.label.read() for sample in samples), samples, data.labels)
     assert result.scores.strict3 == 1
     assert result.scores.num_pixels == 8 * 96 * 160
     assert result.num_pictures == 8

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from drivable.data.pictures import Pixels, open_picture
+from drivable.data.pictures import Pixels, Stored, open_picture
 from drivable.errors import DataError
 from drivable.labels import BDD100K_DRIVABLE, RGB, LabelSet
-
-_UNKNOWN = 254
 
 
 @dataclass(frozen=True)
@@ -30,7 +27,7 @@ class MaskConvention:
     values: Mapping[int, int] | None = None
     colors: Mapping[RGB, int] | None = None
 
-    def decode(self, path: Path) -> Pixels:
+    def decode(self, file: Stored) -> Pixels:
         """Read a mask file.
 
         Returns:
@@ -39,40 +36,40 @@ class MaskConvention:
         Raises:
             DataError: where the file is broken, has another number of channels, or holds unknown values.
         """
-        return self._from_colors(path) if self.colors is not None else self._from_values(path)
+        return self._from_colors(file) if self.colors is not None else self._from_values(file)
 
-    def _from_values(self, path: Path) -> Pixels:
+    def _from_values(self, file: Stored) -> Pixels:
         assert self.values is not None
-        picture = open_picture(path)
+        picture = open_picture(file)
+        if picture.mode == "1":
+            picture = picture.convert("L")  # 0 and 255
         if picture.mode not in ("L", "P"):
             raise DataError(
-                f"{path}: mask of mode {picture.mode}; {self.name} has one 8-bit channel of ids. Save it as an 8-bit "
+                f"{file}: mask of mode {picture.mode}; {self.name} has one 8-bit channel of ids. Save it as an 8-bit "
                 "grey or palette PNG"
             )
-        table: Pixels = np.full(256, _UNKNOWN, dtype=np.uint8)
-        table[list(self.values)] = list(self.values.values())
         raw = np.asarray(picture)
-        label_map: Pixels = table[raw]
-        unknown = label_map == _UNKNOWN
-        if unknown.any():
-            raise DataError(
-                f"{path}: unknown ids {np.unique(raw[unknown])[:8].tolist()}; {self.name} has {sorted(self.values)}"
-            )
-        return label_map
+        occurring = np.flatnonzero(np.bincount(raw.ravel(), minlength=256))
+        unknown = [value for value in occurring.tolist() if value not in self.values]
+        if unknown:
+            raise DataError(f"{file}: unknown ids {unknown[:8]}; {self.name} has {sorted(self.values)}")
+        table = np.zeros(256, dtype=np.uint8)
+        table[list(self.values)] = list(self.values.values())
+        return np.asarray(table[raw])
 
-    def _from_colors(self, path: Path) -> Pixels:
+    def _from_colors(self, file: Stored) -> Pixels:
         assert self.colors is not None
-        raw = np.array(open_picture(path).convert("RGB"))
-        packed = _packed(raw)
-        label_map = np.full(raw.shape[:2], _UNKNOWN, dtype=np.uint8)
-        for color, class_id in self.colors.items():
-            label_map[packed == _packed(np.array(color, dtype=np.uint8))] = class_id
-        unknown = label_map == _UNKNOWN
+        packed = _packed(np.array(open_picture(file).convert("RGB")))
+        known = np.array(sorted(r << 16 | g << 8 | b for r, g, b in self.colors), dtype=np.uint32)
+        ids = {r << 16 | g << 8 | b: class_id for (r, g, b), class_id in self.colors.items()}
+        places = np.searchsorted(known, packed).clip(max=len(known) - 1)
+        unknown = known[places] != packed
         if unknown.any():
-            found = np.unique(raw[unknown], axis=0)[:4].tolist()
-            known = [list(color) for color in self.colors]
-            raise DataError(f"{path}: unknown colours {found}; {self.name} has {known}")
-        return label_map
+            found = [[int(v) >> 16, int(v) >> 8 & 255, int(v) & 255] for v in np.unique(packed[unknown])[:4]]
+            raise DataError(
+                f"{file}: unknown colours {found}; {self.name} has {[list(color) for color in self.colors][:40]}"
+            )
+        return np.asarray(np.array([ids[int(v)] for v in known], dtype=np.uint8)[places])
 
 
 def _packed(rgb: Pixels) -> NDArray[np.uint32]:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from PIL import Image
 
+from drivable.data.id_files import ids_text, read_ids
 from drivable.data.layouts import RoadData
 from drivable.data.pictures import resize_image, resize_label_map
 from drivable.data.samples import read_pair
-from drivable.data.splits import read_ids
 from drivable.errors import DataError, OutputError
 from drivable.files import refuse_used, written_whole
 from drivable.labels import BDD100K_DRIVABLE
@@ -78,7 +78,7 @@ def pack(
             shutil.copytree(data.root / "splits", temporary / "splits")
             for path in (temporary / "splits").rglob("*.txt") if left_out else ():
                 kept = [key for key in read_ids(path) if key not in left_out]
-                path.write_text("".join(f"{key}\n" for key in kept), encoding="utf-8")
+                path.write_text(ids_text(kept), encoding="utf-8")
         if (data.root / "attributes.csv").is_file():
             shutil.copy(data.root / "attributes.csv", temporary)
     return faults

@@ -1,88 +1,226 @@
-"""One labelled picture, wherever it is stored."""
+"""One labelled picture, wherever it is stored: a source of pixels and a source of labels."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
+from drivable.data.annotations import Frame
 from drivable.data.conventions import MaskConvention
-from drivable.data.pictures import Pixels, read_image
+from drivable.data.pictures import Pixels, Stored, picture_size, read_image
 from drivable.errors import DataError
 
+Size = tuple[int, int]
 
-class Sample(Protocol):
-    """A picture with its label map; reading is left until it is asked for."""
+
+class ImageSource(Protocol):
+    """Where a picture comes from."""
 
     @property
-    def id(self) -> str:
-        """Name of the picture, unique in its data set."""
+    def file(self) -> Stored:
+        """The file to name in messages."""
         ...
 
-    def read_image(self) -> Pixels:
-        """RGB (H, W, 3) uint8."""
+    def read(self, at_least: Size | None = None) -> Pixels:
+        """RGB (H, W, 3) uint8; see :func:`read_image` for ``at_least``."""
         ...
 
-    def read_label_map(self) -> Pixels:
+    def size(self) -> Size:
+        """(height, width) in pixels, without decoding."""
+        ...
+
+
+class LabelSource(Protocol):
+    """Where a label map comes from."""
+
+    @property
+    def file(self) -> Stored:
+        """The file to name in messages."""
+        ...
+
+    def read(self) -> Pixels:
         """Ids (H, W) uint8."""
         ...
 
 
-def read_pair(sample: Sample) -> tuple[Pixels, Pixels]:
+@dataclass(frozen=True)
+class Sample:
+    """A picture with its label map; reading is left until it is asked for.
+
+    Args:
+        id: name of the picture, unique in its data set.
+        image: the picture.
+        label: its label map.
+    """
+
+    id: str
+    image: ImageSource
+    label: LabelSource
+
+
+def read_pair(sample: Sample, at_least: Size | None = None) -> tuple[Pixels, Pixels]:
     """Read a sample's picture and label map and check that they belong together.
 
+    Args:
+        sample: what to read.
+        at_least: (height, width) in pixels that the caller shrinks to; pictures may then come smaller than stored.
+
     Returns:
-        RGB (H, W, 3) and ids (H, W), both uint8.
+        RGB (H, W, 3) and ids (H, W), both uint8; of one size unless ``at_least`` is given.
 
     Raises:
         DataError: where either is missing or broken, or their sizes differ.
     """
-    image, label_map = sample.read_image(), sample.read_label_map()
+    image, label_map = sample.image.read(at_least), sample.label.read()
     if image.shape[:2] != label_map.shape:
-        raise DataError(
-            f"{sample.id}: the mask is {_size(label_map)} and the picture {_size(image)} (height x width); they must "
-            "be of one size"
-        )
+        size = sample.image.size() if at_least is not None else image.shape[:2]
+        if size != label_map.shape:
+            raise DataError(
+                f"{sample.id}: the mask is {label_map.shape[0]}x{label_map.shape[1]} and the picture "
+                f"{size[0]}x{size[1]} (height x width); they must be of one size"
+            )
     return image, label_map
 
 
-def _size(pixels: Pixels) -> str:
-    return f"{pixels.shape[0]}x{pixels.shape[1]}"
+@dataclass(frozen=True)
+class ImageFile:
+    """A picture file."""
+
+    file: Stored
+
+    def read(self, at_least: Size | None = None) -> Pixels:
+        """RGB (H, W, 3) uint8."""
+        return read_image(self.file, at_least)
+
+    def size(self) -> Size:
+        """(height, width)."""
+        return picture_size(self.file)
 
 
 @dataclass(frozen=True)
-class FileSample:
-    """A picture file and its mask file."""
+class NoImage:
+    """The picture that a label file speaks of, where there are only labels.
 
-    id: str
-    image: Path
-    mask: Path
+    Args:
+        file: the label file.
+        assumed_size: (height, width) that shapes are drawn at where the label file does not say it.
+    """
+
+    file: Stored
+    assumed_size: Size
+
+    def read(self, at_least: Size | None = None) -> Pixels:
+        """Refuse."""
+        raise DataError(f"{self.file}: labels without pictures; give a data root that has both")
+
+    def size(self) -> Size:
+        """(height, width)."""
+        return self.assumed_size
+
+
+@dataclass(frozen=True)
+class MaskFile:
+    """A mask file and what its values mean."""
+
+    file: Stored
     convention: MaskConvention
 
-    def read_image(self) -> Pixels:
-        """RGB (H, W, 3) uint8."""
-        return read_image(self.image)
-
-    def read_label_map(self) -> Pixels:
+    def read(self) -> Pixels:
         """Ids (H, W) uint8."""
-        return self.convention.decode(self.mask)
+        return self.convention.decode(self.file)
 
 
 @dataclass(frozen=True)
-class ArraySample:
-    """One entry of a pair of ``.npy`` arrays; they are mapped, not read, so worker processes share them."""
+class DrawnLabels:
+    """Shapes, drawn when they are asked for.
 
-    id: str
-    images: Path
-    label_maps: Path
+    Args:
+        file: the label file.
+        frame: the shapes.
+        image: tells the size where the label file does not.
+        classes: id by class name, ``ignore`` among them.
+        rest: id of the pixels that no shape covers.
+    """
+
+    file: Stored
+    frame: Frame
+    image: ImageSource
+    classes: Mapping[str, int]
+    rest: int
+
+    def read(self) -> Pixels:
+        """Ids (H, W) uint8."""
+        try:
+            return self.frame.draw(self.classes, self.frame.size or self.image.size(), self.rest)
+        except DataError as fault:
+            raise DataError(f"{self.file}, '{self.frame.id}': {fault}") from fault
+
+
+@dataclass(frozen=True)
+class RenamedLabels:
+    """Label maps of one label set as ids of another.
+
+    Args:
+        source: the label maps.
+        ids: id of the new label set by id of the old one.
+    """
+
+    source: LabelSource
+    ids: tuple[int, ...]
+
+    @property
+    def file(self) -> Stored:
+        """The file to name in messages."""
+        return self.source.file
+
+    def read(self) -> Pixels:
+        """Ids (H, W) uint8."""
+        return np.asarray(np.array(self.ids, dtype=np.uint8)[self.source.read()])
+
+
+@cache
+def _mapped(file: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    return np.load(file, mmap_mode="r")  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True)
+class ArrayImage:
+    """One picture of an ``.npy`` array; it is mapped, not read, so worker processes share it."""
+
+    file: Path
     index: int
 
-    def read_image(self) -> Pixels:
+    def read(self, at_least: Size | None = None) -> Pixels:
         """RGB (H, W, 3) uint8."""
-        return np.array(np.load(self.images, mmap_mode="r")[self.index])
+        return np.array(_mapped(self.file)[self.index])
 
-    def read_label_map(self) -> Pixels:
+    def size(self) -> Size:
+        """(height, width)."""
+        height, width = _mapped(self.file).shape[1:3]
+        return height, width
+
+
+@dataclass(frozen=True)
+class ArrayLabels:
+    """One label map of an ``.npy`` array."""
+
+    file: Path
+    index: int
+    names: tuple[str, ...]
+    ignore_id: int
+
+    def read(self) -> Pixels:
         """Ids (H, W) uint8."""
-        return np.array(np.load(self.label_maps, mmap_mode="r")[self.index])
+        label_map = np.array(_mapped(self.file)[self.index])
+        unknown = np.unique(label_map[(label_map >= len(self.names)) & (label_map != self.ignore_id)])
+        if len(unknown):
+            raise DataError(
+                f"{self.file}, entry {self.index}: unknown ids {unknown[:8].tolist()}; known are 0 to "
+                f"{len(self.names) - 1} ({', '.join(self.names)}) and {self.ignore_id}"
+            )
+        return label_map

@@ -10,7 +10,8 @@ from pathlib import Path
 import torch
 from torch.utils.data import random_split
 
-from drivable.data.layouts import RoadData
+from drivable.data.id_files import ids_text, read_ids
+from drivable.data.layouts.road_data import RoadData
 from drivable.data.samples import Sample
 from drivable.errors import ConfigError, DataError
 from drivable.files import write_text
@@ -67,25 +68,7 @@ def write_split(folder: Path, split: dict[str, list[str]]) -> None:
         OutputError: where the folder is not writable.
     """
     for name, ids in split.items():
-        write_text(folder / f"{name}.txt", "".join(f"{key}\n" for key in ids))
-
-
-def read_ids(path: Path) -> list[str]:
-    """Read a file of ids, one a line; blank lines do not count.
-
-    Raises:
-        DataError: where the file is missing or not text, has no ids, or has one twice.
-    """
-    try:
-        ids = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as fault:
-        raise DataError(f"{path}: not a readable file of ids: {fault}") from fault
-    if not ids:
-        raise DataError(f"{path}: no ids in it; expected one a line")
-    if len(set(ids)) < len(ids):
-        twice = next(key for key in ids if ids.count(key) > 1)
-        raise DataError(f"{path}: id '{twice}' stands there {ids.count(twice)} times")
-    return ids
+        write_text(folder / f"{name}.txt", ids_text(ids))
 
 
 def select_split(data: RoadData, split: str, splits: str | None = None) -> tuple[Sample, ...]:

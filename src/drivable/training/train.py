@@ -182,7 +182,7 @@ def _class_shares(recipe: Recipe, samples: Sequence[Sample], labels: LabelSet) -
     if not any(getattr(term, "class_weights", None) == "from_data" for term in recipe.loss):
         return None
     chosen = samples[:: max(1, len(samples) // _MAX_SHARE_SAMPLES)]
-    counts = class_counts((sample.read_label_map() for sample in chosen), labels)
+    counts = class_counts((sample.label.read() for sample in chosen), labels)
     return [float(count / counts.sum()) for count in counts]
 
 

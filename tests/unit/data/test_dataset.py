@@ -113,7 +113,7 @@ def test_pack_is_a_smaller_copy(make_bdd100k: Make, tmp_path: Path) -> None:
     (root / "attributes.csv").write_text("id,weather\na,clear\n")
     assert pack(open_data(root), tmp_path / "small", (18, 32)) == []
     copy = open_data(tmp_path / "small")
-    assert [sample.read_label_map().shape for sample in copy.all_samples] == [(18, 32)] * 3
+    assert [sample.label.read().shape for sample in copy.all_samples] == [(18, 32)] * 3
     assert (tmp_path / "small/splits/mine/val.txt").read_text() == "a\n"
     assert (tmp_path / "small/attributes.csv").is_file()
     with pytest.raises(OutputError, match="not an empty folder"):

@@ -9,12 +9,13 @@ import pytest
 import yaml
 from PIL import Image
 
-from drivable.data import LAYOUTS, open_data, read_pair, select_split
+from drivable.data import open_data, read_pair, select_split
 from drivable.data.conventions import COLORS_2018, CURRENT_IDS
 from drivable.data.pictures import read_image
 from drivable.errors import ConfigError, DataError
 
 Make = Callable[..., Path]
+MASKS = ("bdd100k-masks", "bdd100k-colormaps", "bdd100k-2018-ids", "bdd100k-2018-colors")
 REMAP_2018 = np.array([1, 2, 0], dtype=np.uint8)
 
 
@@ -39,7 +40,7 @@ def test_current_and_2018_masks_are_the_same_labels(make_bdd100k: Make) -> None:
         picture = Image.open(mask).convert("L")
         picture.putpalette([219, 94, 86, 86, 211, 219, 0, 0, 0])
         picture.save(colormaps / mask.name)
-    readings = {name: [s.read_label_map() for s in open_data(root, name).all_samples] for name in LAYOUTS[:4]}
+    readings = {name: [s.label.read() for s in open_data(root, name).all_samples] for name in MASKS}
     for name, label_maps in readings.items():
         assert len(label_maps) == 3
         for got, want in zip(label_maps, readings["bdd100k-masks"], strict=True):
@@ -68,7 +69,7 @@ def test_folder_with_its_own_classes(tmp_path: Path) -> None:
     (tmp_path / "labels.yaml").write_text(yaml.safe_dump(description | {"ids": {7: "road", 0: "other", 9: "ignore"}}))
     data = open_data(tmp_path)
     assert data.labels.names == ("road", "other")
-    assert np.unique(data.all_samples[0].read_label_map()).tolist() == [0]
+    assert np.unique(data.all_samples[0].label.read()).tolist() == [0]
     (tmp_path / "labels.yaml").write_text(yaml.safe_dump(description | {"ids": {7: "raod"}}))
     with pytest.raises(DataError, match="'raod', which is no class; did you mean 'road'"):
         open_data(tmp_path)
@@ -181,7 +182,7 @@ def test_a_truncated_jpeg_is_named(make_bdd100k: Make) -> None:
 @pytest.mark.real
 def test_all_conventions_of_the_real_pictures_agree(real_data: Path) -> None:
     root = real_data / "bdd100k-native"
-    readings = [[s.read_label_map() for s in open_data(root, name).all_samples] for name in LAYOUTS[:4]]
+    readings = [[s.label.read() for s in open_data(root, name).all_samples] for name in MASKS]
     assert all(len(label_maps) == 24 for label_maps in readings)
     for label_maps in readings[1:]:
         assert all(np.array_equal(a, b) for a, b in zip(readings[0], label_maps, strict=True))

@@ -1,0 +1,111 @@
+"""Recognise how a data folder is laid out and list its labelled pictures.
+
+One file a family of layouts; :data:`LAYOUTS` is the list. A new layout is a function from a folder to
+:class:`RoadData` or ``None``, and a line here.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from drivable.data.conventions import class_counts, confirm_background
+from drivable.data.layouts.arrays import open_arrays
+from drivable.data.layouts.bdd100k import (
+    open_colormaps,
+    open_colors_2018,
+    open_ids_2018,
+    open_json_2018,
+    open_masks,
+    open_polygons,
+    open_rles,
+)
+from drivable.data.layouts.folder import open_folder
+from drivable.data.layouts.road_data import Layout, RoadData
+from drivable.data.renaming import renamed
+from drivable.errors import ConfigError, DataError, nearest_match
+
+__all__ = ["LAYOUTS", "Layout", "RoadData", "confirm", "open_data"]
+
+# In the order in which they are tried.
+LAYOUTS: dict[str, Layout] = {
+    "bdd100k-masks": open_masks,
+    "bdd100k-colormaps": open_colormaps,
+    "bdd100k-polygons": open_polygons,
+    "bdd100k-rles": open_rles,
+    "bdd100k-2018-ids": open_ids_2018,
+    "bdd100k-2018-colors": open_colors_2018,
+    "bdd100k-2018-json": open_json_2018,
+    "npy": open_arrays,
+    "folder": open_folder,
+}
+_NUM_CONFIRMED = 32
+
+
+def open_data(path: str | Path, layout: str = "auto") -> RoadData:
+    """Find the labelled pictures below a folder.
+
+    ``auto`` tries the layouts in the order of :data:`LAYOUTS`. What a place says of its ids is confirmed by the share
+    of the background. Where the folder has a ``labels.yaml`` with ``classes``, its classes replace the layout's own.
+
+    Args:
+        path: the data root.
+        layout: one of :data:`LAYOUTS`, or ``auto``.
+
+    Raises:
+        DataError: where the folder is missing, empty, of unknown layout, or its ids contradict its layout.
+        ConfigError: where there is no layout of that name.
+
+    Example:
+        >>> open_data("bdd100k").layout
+        'bdd100k-masks'
+    """
+    root = Path(path)
+    if layout != "auto" and layout not in LAYOUTS:
+        raise ConfigError(f"data layout '{layout}' is unknown; {nearest_match(layout, LAYOUTS)}")
+    if not root.is_dir():
+        raise DataError(f"{root}: no such data folder; give the folder that holds images/ and labels/")
+    if not any(root.iterdir()):
+        raise DataError(f"{root}: the data folder is empty")
+    # The official archives unpack below a folder of their own.
+    for place in (root, root / "bdd100k"):
+        for name in LAYOUTS if layout == "auto" else (layout,):
+            data = LAYOUTS[name](place)
+            if data is not None:
+                confirm(data)
+                return renamed(data)
+    wanted = "any known layout" if layout == "auto" else f"layout {layout}"
+    found = ", ".join(sorted(entry.name for entry in root.iterdir())[:8])
+    raise DataError(
+        f"{root}: not laid out as {wanted} (found: {found}). Expected images/100k/<split>/<id>.jpg with "
+        "labels/drivable/masks/<split>/<id>.png or drivable_maps/labels/<split>/<id>_drivable_id.png; "
+        "image_*.npy with label_*.npy; or images/ and masks/ with a labels.yaml"
+    )
+
+
+def confirm(data: RoadData) -> None:
+    """Read a few label maps and see whether their ids mean what their place says.
+
+    Raises:
+        DataError: where there is no labelled picture, no pixel has a class, or background is not the largest class.
+    """
+    samples = data.all_samples
+    if not samples:
+        found = f"{len(data.unlabelled)} pictures without a label, {len(data.orphans)} labels without a picture"
+        raise DataError(f"{data.root}: no labelled picture in layout {data.layout} ({found}); names must match")
+    if not data.background_is_largest:
+        return
+    step = max(1, len(samples) // _NUM_CONFIRMED)
+    label_maps, faults = [], []
+    for sample in samples[::step][:_NUM_CONFIRMED]:
+        try:
+            label_maps.append(sample.label.read())
+        except DataError as fault:
+            faults.append(fault)  # One broken mask is told by whoever needs it; only all of them stop here.
+    if not label_maps:
+        raise faults[0]
+    if class_counts(label_maps, data.labels).sum() == 0:
+        values = sorted({int(v) for label_map in label_maps for v in np.unique(label_map)})
+        raise DataError(f"{data.root}: no pixel has a class; ids found {values}, expected {list(range(3))}")
+    confirm_background(label_maps, data.labels, f"{data.root} ({data.layout})")

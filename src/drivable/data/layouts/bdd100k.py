@@ -1,0 +1,118 @@
+"""BDD100K: every generation of its drivable-area labels below the official folders."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from drivable.data.annotations import IGNORE, Frame
+from drivable.data.annotations.label_files import read_frames
+from drivable.data.conventions import COLORS_2018, CURRENT_IDS, IDS_2018, MaskConvention
+from drivable.data.layouts.road_data import (
+    Pairs,
+    RoadData,
+    files_in,
+    merged,
+    pair_frames,
+    pair_masks,
+    pictures_in,
+)
+from drivable.data.samples import Size
+from drivable.errors import DataError
+from drivable.labels import BDD100K_DRIVABLE
+
+NATIVE_SIZE: Size = (720, 1280)
+SPLITS = ("train", "val", "test")
+CLASSES = {name: index for index, name in enumerate(BDD100K_DRIVABLE.names)} | {IGNORE: BDD100K_DRIVABLE.ignore_id}
+BACKGROUND = CLASSES["background"]
+_IMAGES = ("images/100k", "images/10k")
+_JSON_2018 = ("labels/100k", "labels")
+
+
+def open_masks(root: Path) -> RoadData | None:
+    """``labels/drivable/masks/<split>/<id>.png``."""
+    return _open_masks(root, "bdd100k-masks", "labels/drivable/masks", ".png", CURRENT_IDS)
+
+
+def open_colormaps(root: Path) -> RoadData | None:
+    """``labels/drivable/colormaps/<split>/<id>.png``, whose palette indices are the ids."""
+    return _open_masks(root, "bdd100k-colormaps", "labels/drivable/colormaps", ".png", CURRENT_IDS)
+
+
+def open_ids_2018(root: Path) -> RoadData | None:
+    """``drivable_maps/labels/<split>/<id>_drivable_id.png``."""
+    return _open_masks(root, "bdd100k-2018-ids", "drivable_maps/labels", "_drivable_id.png", IDS_2018)
+
+
+def open_colors_2018(root: Path) -> RoadData | None:
+    """``drivable_maps/color_labels/<split>/<id>_drivable_color.png``."""
+    return _open_masks(root, "bdd100k-2018-colors", "drivable_maps/color_labels", "_drivable_color.png", COLORS_2018)
+
+
+def open_polygons(root: Path) -> RoadData | None:
+    """``labels/drivable/polygons/drivable_<split>.json``."""
+    return _open_json(root, "bdd100k-polygons", sorted((root / "labels/drivable/polygons").glob("*.json")))
+
+
+def open_rles(root: Path) -> RoadData | None:
+    """``labels/drivable/rles/drivable_<split>.json``, BDD100K's frames or COCO's annotations."""
+    return _open_json(root, "bdd100k-rles", sorted((root / "labels/drivable/rles").glob("*.json")))
+
+
+def open_json_2018(root: Path) -> RoadData | None:
+    """``labels/100k/<split>/<id>.json`` or ``labels/bdd100k_labels_images_<split>.json``."""
+    files = [
+        *sorted((root / "labels").glob("bdd100k_labels_images_*.json")),
+        *(file for split in SPLITS for file in sorted((root / "labels/100k" / split).glob("*.json"))),
+    ]
+    return _open_json(root, "bdd100k-2018-json", files)
+
+
+def split_of(file: Path) -> str:
+    """The split that a label file's name or folder says, ``""`` where neither does."""
+    if file.parent.name in SPLITS:
+        return file.parent.name
+    found = re.search(r"(?:^|[_-])(train|val|test)(?:$|[_-])", file.stem)
+    return found[1] if found else ""
+
+
+def require_shapes(frames: list[Frame], where: Path) -> None:
+    """Refuse labels without any drivable area, such as those of BDD100K's other tasks.
+
+    Raises:
+        DataError: there; read as drivable area they would be all background.
+    """
+    if not any(frame.shapes for frame in frames):
+        raise DataError(f"{where}: none of {len(frames)} labelled pictures has a drivable area; other labels?")
+
+
+def _image_folder(root: Path) -> Path | None:
+    return next((root / name for name in _IMAGES if (root / name).is_dir()), None)
+
+
+def _open_masks(root: Path, layout: str, place: str, suffix: str, convention: MaskConvention) -> RoadData | None:
+    images, masks = _image_folder(root), root / place
+    if images is None or not masks.is_dir():
+        return None
+    # Of both, so that masks whose whole picture folder is missing are noticed.
+    splits = sorted({entry.name for folder in (images, masks) for entry in folder.iterdir() if entry.is_dir()})
+    parts = {
+        split: pair_masks(pictures_in(images / split), files_in(masks / split, suffix), convention) for split in splits
+    }
+    return merged(root, layout, BDD100K_DRIVABLE, parts, background_is_largest=True)
+
+
+def _open_json(root: Path, layout: str, files: list[Path]) -> RoadData | None:
+    images = _image_folder(root)
+    if images is None or not files:
+        return None
+    by_split: dict[str, list[tuple[Path, Frame]]] = {}
+    for file in files:
+        by_split.setdefault(split_of(file), []).extend((file, frame) for frame in read_frames(file))
+    require_shapes([frame for frames in by_split.values() for _, frame in frames], root)
+    parts: dict[str, Pairs] = {
+        split: pair_frames(pictures_in(images / split), frames, CLASSES, BACKGROUND)
+        for split, frames in sorted(by_split.items())
+    }
+    attributes = {frame.id: frame.attributes for frames in by_split.values() for _, frame in frames}
+    return merged(root, layout, BDD100K_DRIVABLE, parts, attributes, background_is_largest=True)

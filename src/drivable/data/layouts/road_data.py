@@ -1,0 +1,183 @@
+"""What a data folder turns out to be, and how its pictures and labels find each other."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from drivable.data.annotations import Frame
+from drivable.data.conventions import MaskConvention
+from drivable.data.pictures import PICTURE_SUFFIXES
+from drivable.data.samples import DrawnLabels, ImageFile, ImageSource, MaskFile, NoImage, Sample, Size
+from drivable.errors import DataError
+from drivable.labels import LabelSet
+
+Attributes = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class RoadData:
+    """A data folder as found.
+
+    Args:
+        root: the folder.
+        layout: name of its layout.
+        labels: the classes of its label maps.
+        samples: labelled pictures by official split folder (``train``, ``val``, ...); ``""`` where there is none.
+        unlabelled: pictures without a label.
+        orphans: labels without a picture: a mask, or the label file and the picture's name.
+        attributes: weather, scene, time of day and the like by picture id, where the data says them.
+        background_is_largest: whether more pixels of road pictures must be background than any other class.
+    """
+
+    root: Path
+    layout: str
+    labels: LabelSet
+    samples: Mapping[str, tuple[Sample, ...]]
+    unlabelled: tuple[Path, ...] = ()
+    orphans: tuple[Path, ...] = ()
+    attributes: Mapping[str, Attributes] = field(default_factory=dict)
+    background_is_largest: bool = False
+
+    @property
+    def all_samples(self) -> tuple[Sample, ...]:
+        """Every labelled picture, sorted by id."""
+        return tuple(sorted((s for group in self.samples.values() for s in group), key=lambda sample: sample.id))
+
+
+class Layout(Protocol):
+    """Recognises one way of laying out a data folder."""
+
+    def __call__(self, root: Path) -> RoadData | None:
+        """What is there, or ``None`` where the folder is laid out otherwise.
+
+        Raises:
+            DataError: where it is laid out so, but broken.
+        """
+        ...
+
+
+@dataclass
+class Pairs:
+    """Pictures and labels of one folder after they were paired.
+
+    Args:
+        samples: those that have both, sorted by id.
+        unlabelled: pictures without a label.
+        orphans: labels without a picture.
+    """
+
+    samples: tuple[Sample, ...]
+    unlabelled: list[Path]
+    orphans: list[Path]
+
+
+def pictures_in(folder: Path, suffix: str = "") -> dict[str, Path]:
+    """Pictures of a folder by name without ``suffix`` and file suffix; empty where there is no such folder."""
+    if not folder.is_dir():
+        return {}
+    return {
+        path.stem.removesuffix(suffix): path
+        for path in folder.iterdir()
+        if path.suffix.lower() in PICTURE_SUFFIXES and path.name[0] != "." and path.stem.endswith(suffix)
+    }
+
+
+def files_in(folder: Path, suffix: str) -> dict[str, Path]:
+    """Files of a folder by name without ``suffix``; empty where there is no such folder."""
+    if not folder.is_dir():
+        return {}
+    return {p.name.removesuffix(suffix): p for p in folder.iterdir() if p.name.endswith(suffix) and p.name[0] != "."}
+
+
+def pair_masks(pictures: Mapping[str, Path], masks: Mapping[str, Path], convention: MaskConvention) -> Pairs:
+    """Pair pictures and mask files by id."""
+    both = sorted(pictures.keys() & masks.keys())
+    return Pairs(
+        tuple(Sample(key, ImageFile(pictures[key]), MaskFile(masks[key], convention)) for key in both),
+        [pictures[key] for key in sorted(pictures.keys() - masks.keys())],
+        [masks[key] for key in sorted(masks.keys() - pictures.keys())],
+    )
+
+
+def pair_frames(
+    pictures: Mapping[str, Path],
+    frames: Sequence[tuple[Path, Frame]],
+    classes: Mapping[str, int],
+    rest: int,
+    assumed_size: Size | None = None,
+) -> Pairs:
+    """Pair pictures and drawn labels by id.
+
+    Args:
+        pictures: by id.
+        frames: labels, each with the file that it stands in.
+        classes: id by class name, ``ignore`` among them.
+        rest: id of the pixels that no shape covers.
+        assumed_size: where given, labels without a picture are kept, at this (height, width) unless they know better.
+
+    Raises:
+        DataError: where one picture is labelled twice.
+    """
+    samples, orphans, seen = [], [], dict[str, Path]()
+    for file, frame in frames:
+        if frame.id in seen:
+            raise DataError(
+                f"{file}: picture '{frame.id}' is labelled twice, first in {seen[frame.id]}; remove one of them"
+            )
+        seen[frame.id] = file
+        image: ImageSource
+        if frame.id in pictures:
+            image = ImageFile(pictures[frame.id])
+        elif assumed_size is not None:
+            image = NoImage(file, assumed_size)
+        else:
+            orphans.append(file / frame.id)
+            continue
+        samples.append(Sample(frame.id, image, DrawnLabels(file, frame, image, classes, rest)))
+    unlabelled = [pictures[key] for key in sorted(pictures.keys() - seen.keys())]
+    return Pairs(tuple(sorted(samples, key=lambda sample: sample.id)), unlabelled, orphans)
+
+
+def merged(
+    root: Path,
+    layout: str,
+    labels: LabelSet,
+    parts: Mapping[str, Pairs],
+    attributes: Mapping[str, Attributes] | None = None,
+    background_is_largest: bool = False,
+) -> RoadData:
+    """Put the folders of a layout together; a folder with neither pictures nor labels does not count."""
+    return RoadData(
+        root,
+        layout,
+        labels,
+        {split: part.samples for split, part in parts.items() if part.samples or part.unlabelled},
+        tuple(path for part in parts.values() for path in part.unlabelled),
+        tuple(path for part in parts.values() for path in part.orphans),
+        {**(attributes or {}), **read_attributes(root / "attributes.csv")},
+        background_is_largest,
+    )
+
+
+def read_attributes(file: Path) -> dict[str, dict[str, str]]:
+    """Attributes by picture id from a CSV with the column ``id``; blanks are left out. Empty where there is no file.
+
+    Raises:
+        DataError: where the file cannot be read or has no such column.
+    """
+    if not file.is_file():
+        return {}
+    try:
+        with file.open(encoding="utf-8", newline="") as text:
+            table = csv.DictReader(text)
+            if "id" not in (table.fieldnames or ()):
+                raise DataError(f"{file}: no column 'id'; expected id and one column an attribute")
+            return {
+                row["id"]: {key: value for key, value in row.items() if key and key != "id" and value} for row in table
+            }
+    except (OSError, UnicodeDecodeError, csv.Error) as fault:
+        raise DataError(f"{file}: not a readable CSV: {fault}") from fault
