@@ -124,3 +124,32 @@ def pack(
             json,
             {"num_pairs": num_pairs, "num_bytes": num_bytes, "left_out": [str(fault) for fault in faults]},
         )
+
+
+@app.command()
+def convert(
+    source: Annotated[str, typer.Argument(help="A data root, a folder of label files, or a JSON file.")],
+    destination: Annotated[Path, typer.Argument(help="A new folder.")],
+    to: Annotated[str, typer.Option(help="bdd100k-masks, bdd100k-polygons, coco-rle, yolop, npy or folder.")],
+    size: Annotated[str | None, typer.Option(help="HEIGHTxWIDTH of all pictures; only for npy.")] = None,
+    layout: LayoutOption = "auto",
+    skip_broken: SkipBrokenOption = False,
+    json: JsonOption = None,
+) -> None:
+    """Write labels in another format; pictures, attributes and split files come along."""
+    from drivable.data import open_labels
+    from drivable.data.conversion import convert as run_conversion
+    from drivable.files import write_json
+    from drivable.progress import progress
+
+    at = None if size is None else parse_size(size)
+    data = open_labels(source, layout)
+    with progress("converting", len(data.all_samples)) as advance:
+        faults = run_conversion(data, destination, to, at, skip_broken, advance)
+    num_labels = len(data.all_samples) - len(faults)
+    print_table(["split", "labels"], [[split or "all", len(samples)] for split, samples in data.samples.items()])
+    print(f"{num_labels} labels ({data.layout}) written as {to}: {destination}")
+    for fault in faults:
+        print(f"left out: {fault}", file=sys.stderr)
+    if json is not None:
+        write_json(json, {"num_labels": num_labels, "from": data.layout, "left_out": [str(f) for f in faults]})

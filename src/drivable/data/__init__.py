@@ -2,7 +2,7 @@
 
 from drivable.data.conventions import class_counts
 from drivable.data.dataset import Batch, RoadDataset, readable_samples
-from drivable.data.layouts import LAYOUTS, RoadData, open_data
+from drivable.data.layouts import LAYOUTS, RoadData, open_data, open_labels
 from drivable.data.samples import Sample, read_pair
 from drivable.data.splits import seeded_split, select_split, write_split
 
@@ -14,6 +14,7 @@ __all__ = [
     "Sample",
     "class_counts",
     "open_data",
+    "open_labels",
     "read_pair",
     "readable_samples",
     "seeded_split",

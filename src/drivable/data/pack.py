@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 from PIL import Image
 
-from drivable.data.id_files import ids_text, read_ids
+from drivable.data.conversion import write_companions
 from drivable.data.layouts import RoadData
 from drivable.data.pictures import resize_image, resize_label_map
 from drivable.data.samples import read_pair
@@ -74,11 +73,5 @@ def pack(
                     Image.fromarray(resize_image(image, size)).save(images / f"{sample.id}.jpg", quality=90)
                     Image.fromarray(resize_label_map(label_map, size)).save(masks / f"{sample.id}.png")
                 on_sample()
-        if (data.root / "splits").is_dir():
-            shutil.copytree(data.root / "splits", temporary / "splits")
-            for path in (temporary / "splits").rglob("*.txt") if left_out else ():
-                kept = [key for key in read_ids(path) if key not in left_out]
-                path.write_text(ids_text(kept), encoding="utf-8")
-        if (data.root / "attributes.csv").is_file():
-            shutil.copy(data.root / "attributes.csv", temporary)
+        write_companions(data, temporary, left_out)
     return faults

@@ -84,18 +84,19 @@ def fill_ring(corners: Points, size: tuple[int, int]) -> NDArray[np.bool_]:
         4
     """
     height, width = size
+    starts, ends = corners, np.roll(corners, -1, axis=0)
+    down = starts[:, 1] < ends[:, 1]
+    upper, lower = np.where(down[:, None], starts, ends), np.where(down[:, None], ends, starts)
+    # Rows whose centre lies in [upper, lower), so that a shared corner counts once.
+    first = np.clip(np.ceil(upper[:, 1]), 0, height).astype(np.intp)
+    num_rows = np.clip(np.ceil(lower[:, 1]), 0, height).astype(np.intp) - first
+    edges = np.repeat(np.arange(len(corners)), num_rows)
+    rows = np.arange(len(edges)) - np.repeat(num_rows.cumsum() - num_rows, num_rows) + first[edges]
+    (xa, ya), (xb, yb) = upper[edges].T, lower[edges].T
+    crossing = xa + (rows - ya) * (xb - xa) / (yb - ya)
+    columns = np.clip(np.ceil(crossing), 0, width).astype(np.intp)
     winding = np.zeros((height, width + 1), dtype=np.int32)
-    for (x0, y0), (x1, y1) in zip(corners, np.roll(corners, -1, axis=0), strict=True):
-        sign = 1 if y0 < y1 else -1
-        (xa, ya), (xb, yb) = ((x0, y0), (x1, y1)) if y0 < y1 else ((x1, y1), (x0, y0))
-        # Rows whose centre lies in [ya, yb), so that a shared corner counts once.
-        first, last = max(0, int(np.ceil(ya))), min(height, int(np.ceil(yb)))
-        if first >= last:
-            continue
-        rows = np.arange(first, last)
-        crossing = xa + (rows - ya) * (xb - xa) / (yb - ya)
-        columns = np.clip(np.ceil(crossing), 0, width).astype(np.intp)
-        winding[rows, columns] += sign
+    np.add.at(winding, (rows, columns), np.where(down[edges], 1, -1))
     return np.asarray(winding[:, :width].cumsum(axis=1) != 0)
 
 

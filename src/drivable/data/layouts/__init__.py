@@ -22,11 +22,12 @@ from drivable.data.layouts.bdd100k import (
     open_rles,
 )
 from drivable.data.layouts.folder import open_folder
+from drivable.data.layouts.label_files import open_label_files
 from drivable.data.layouts.road_data import Layout, RoadData
 from drivable.data.renaming import renamed
 from drivable.errors import ConfigError, DataError, nearest_match
 
-__all__ = ["LAYOUTS", "Layout", "RoadData", "confirm", "open_data"]
+__all__ = ["LAYOUTS", "Layout", "RoadData", "confirm", "open_data", "open_labels"]
 
 # In the order in which they are tried.
 LAYOUTS: dict[str, Layout] = {
@@ -62,12 +63,26 @@ def open_data(path: str | Path, layout: str = "auto") -> RoadData:
         'bdd100k-masks'
     """
     root = Path(path)
-    if layout != "auto" and layout not in LAYOUTS:
-        raise ConfigError(f"data layout '{layout}' is unknown; {nearest_match(layout, LAYOUTS)}")
     if not root.is_dir():
         raise DataError(f"{root}: no such data folder; give the folder that holds images/ and labels/")
     if not any(root.iterdir()):
         raise DataError(f"{root}: the data folder is empty")
+    data = _recognise(root, layout)
+    if data is None:
+        wanted = "any known layout" if layout == "auto" else f"layout {layout}"
+        found = ", ".join(sorted(entry.name for entry in root.iterdir())[:8])
+        raise DataError(
+            f"{root}: not laid out as {wanted} (found: {found}). Expected images/100k/<split>/<id>.jpg with "
+            "labels/drivable/masks/<split>/<id>.png or drivable_maps/labels/<split>/<id>_drivable_id.png; "
+            "image_*.npy with label_*.npy; images/ and masks/ with a labels.yaml; or one of the layouts "
+            f"{', '.join(LAYOUTS)}"
+        )
+    return data
+
+
+def _recognise(root: Path, layout: str) -> RoadData | None:
+    if layout != "auto" and layout not in LAYOUTS:
+        raise ConfigError(f"data layout '{layout}' is unknown; {nearest_match(layout, LAYOUTS)}")
     # The official archives unpack below a folder of their own.
     for place in (root, root / "bdd100k"):
         for name in LAYOUTS if layout == "auto" else (layout,):
@@ -75,13 +90,28 @@ def open_data(path: str | Path, layout: str = "auto") -> RoadData:
             if data is not None:
                 confirm(data)
                 return renamed(data)
-    wanted = "any known layout" if layout == "auto" else f"layout {layout}"
-    found = ", ".join(sorted(entry.name for entry in root.iterdir())[:8])
-    raise DataError(
-        f"{root}: not laid out as {wanted} (found: {found}). Expected images/100k/<split>/<id>.jpg with "
-        "labels/drivable/masks/<split>/<id>.png or drivable_maps/labels/<split>/<id>_drivable_id.png; "
-        "image_*.npy with label_*.npy; or images/ and masks/ with a labels.yaml"
-    )
+    return None
+
+
+def open_labels(path: str | Path, layout: str = "auto") -> RoadData:
+    """Like :func:`open_data`, but a JSON file or a folder of label files will do; those have no pictures.
+
+    Raises:
+        DataError: as there.
+        ConfigError: as there.
+
+    Example:
+        >>> open_labels("drivable_val.json").labels.names
+        ('direct', 'alternative', 'background')
+    """
+    root = Path(path)
+    if layout != "auto" or not root.exists():
+        return open_data(root, layout)
+    data = _recognise(root, layout) if root.is_dir() else None
+    if data is None:
+        data = open_label_files(root)
+        confirm(data)
+    return data
 
 
 def confirm(data: RoadData) -> None:

@@ -151,6 +151,7 @@ def merged(
     background_is_largest: bool = False,
 ) -> RoadData:
     """Put the folders of a layout together; a folder with neither pictures nor labels does not count."""
+    said: dict[str, Attributes] = {**(attributes or {}), **read_attributes(root / "attributes.csv")}
     return RoadData(
         root,
         layout,
@@ -158,7 +159,7 @@ def merged(
         {split: part.samples for split, part in parts.items() if part.samples or part.unlabelled},
         tuple(path for part in parts.values() for path in part.unlabelled),
         tuple(path for part in parts.values() for path in part.orphans),
-        {**(attributes or {}), **read_attributes(root / "attributes.csv")},
+        {key: values for key, values in said.items() if values},
         background_is_largest,
     )
 

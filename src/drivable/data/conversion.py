@@ -1,0 +1,342 @@
+"""Write labels, with their pictures and attributes, in the formats that others read."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path, PurePath
+from typing import Any
+
+import numpy as np
+import yaml
+from numpy.lib.format import open_memmap
+from PIL import Image
+from pycocotools import mask as coco_mask
+
+from drivable.data.annotations.polygonize import outline_mask
+from drivable.data.id_files import ids_text, read_ids
+from drivable.data.layouts.road_data import RoadData
+from drivable.data.pictures import Pixels, resize_image, resize_label_map
+from drivable.data.samples import ImageFile, NoImage, Sample, Size
+from drivable.errors import ConfigError, DataError, nearest_match
+from drivable.files import refuse_used, written_whole
+from drivable.labels import BDD100K_DRIVABLE, LabelSet
+
+
+class Writer(ABC):
+    """Takes label maps one by one and writes one format.
+
+    Args:
+        root: an existing folder, empty.
+        data: what is written.
+    """
+
+    def __init__(self, root: Path, data: RoadData) -> None:
+        self.root = root
+        self.data = data
+
+    @abstractmethod
+    def add(self, split: str, sample: Sample, label_map: Pixels) -> None:
+        """Write one label map (H, W)."""
+
+    def finish(self) -> None:  # noqa: B027 - most formats have nothing to add at the end.
+        """Write what needs all of them."""
+
+    def picture_place(self, split: str, key: str) -> PurePath | None:
+        """Where the picture goes, without its suffix; ``None`` where the format holds pictures otherwise."""
+        return PurePath("images/100k", split, key)
+
+    def _save(self, place: str, split: str, key: str, pixels: Pixels) -> None:
+        file = self.root / place / split / f"{key}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(file)
+
+
+class Bdd100kMasks(Writer):
+    """``labels/drivable/masks/<split>/<id>.png``: 0 direct, 1 alternative, 2 background, 255 ignored."""
+
+    def add(self, split: str, sample: Sample, label_map: Pixels) -> None:
+        """Write the ids."""
+        _require_drivable(self.data.labels, "bdd100k-masks")
+        self._save("labels/drivable/masks", split, sample.id, label_map)
+
+
+class _JsonWriter(Writer):
+    """One JSON file a split."""
+
+    def __init__(self, root: Path, data: RoadData) -> None:
+        super().__init__(root, data)
+        self.entries: dict[str, list[dict[str, Any]]] = {}
+
+    def _write(self, place: str, contents: Mapping[str, Any]) -> None:
+        (self.root / place).mkdir(parents=True)
+        for split, values in contents.items():
+            (self.root / place / f"drivable_{split}.json").write_text(json.dumps(values), encoding="utf-8")
+
+
+class Bdd100kPolygons(_JsonWriter):
+    """``labels/drivable/polygons/drivable_<split>.json``, frames with ``poly2d`` as of 2021."""
+
+    def add(self, split: str, sample: Sample, label_map: Pixels) -> None:
+        """Outline the classes; ignored pixels become the category ``unknown``."""
+        _require_drivable(self.data.labels, "bdd100k-polygons")
+        labels: list[dict[str, Any]] = []
+        for category, class_id in (("direct", 0), ("alternative", 1), ("unknown", self.data.labels.ignore_id)):
+            for ring in outline_mask(label_map == class_id):
+                vertices = np.round(ring, 3).tolist()
+                poly2d = [{"vertices": vertices, "types": "L" * len(vertices), "closed": True}]
+                labels.append({"id": str(len(labels)), "category": category, "poly2d": poly2d})
+        frame = {
+            "name": f"{sample.id}.jpg",
+            "attributes": dict(self.data.attributes.get(sample.id, {})),
+            "labels": labels,
+        }
+        self.entries.setdefault(split, []).append(frame)
+
+    def finish(self) -> None:
+        """Write one file a split."""
+        self._write("labels/drivable/polygons", self.entries)
+
+
+class CocoRle(_JsonWriter):
+    """``labels/drivable/rles/drivable_<split>.json``: COCO's images and annotations with run lengths."""
+
+    def add(self, split: str, sample: Sample, label_map: Pixels) -> None:
+        """Encode each class that occurs."""
+        _require_drivable(self.data.labels, "coco-rle")
+        regions = []
+        for category, class_id in ((1, 0), (2, 1), (3, self.data.labels.ignore_id)):
+            mask = label_map == class_id
+            if mask.any():
+                rle = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))
+                box = coco_mask.toBbox(rle).tolist()
+                segmentation = {"counts": rle["counts"].decode("ascii"), "size": list(label_map.shape)}
+                regions.append(
+                    {"category_id": category, "segmentation": segmentation, "area": int(mask.sum()), "bbox": box}
+                )
+        height, width = label_map.shape
+        image = {"file_name": f"{sample.id}.jpg", "height": height, "width": width}
+        attributes = dict(self.data.attributes.get(sample.id, {}))
+        self.entries.setdefault(split, []).append(
+            {"image": image | ({"attributes": attributes} if attributes else {}), "regions": regions}
+        )
+
+    def finish(self) -> None:
+        """Number everything and write one file a split."""
+        categories = [{"id": k, "name": name} for k, name in ((1, "direct"), (2, "alternative"), (3, "unknown"))]
+        contents = {}
+        for split, entries in self.entries.items():
+            images = [{"id": number, **entry["image"]} for number, entry in enumerate(entries, 1)]
+            regions = [(number, r) for number, entry in enumerate(entries, 1) for r in entry["regions"]]
+            annotations = [
+                {"id": k, "image_id": number, "iscrowd": 1, **region} for k, (number, region) in enumerate(regions, 1)
+            ]
+            contents[split] = {"images": images, "annotations": annotations, "categories": categories}
+        self._write("labels/drivable/rles", contents)
+
+
+class Yolop(Writer):
+    """YOLOP's ``images/<split>`` and ``da_seg_annotations/<split>/<id>.png``: 255 may be driven on, 0 not."""
+
+    def add(self, split: str, sample: Sample, label_map: Pixels) -> None:
+        """Merge all classes but the background; ignored pixels count as not drivable, since YOLOP knows no others."""
+        if self.data.labels.background is None:
+            raise DataError(f"{self.data.root}: yolop needs a background class, and {self.data.layout} has none")
+        drivable = np.isin(label_map, self.data.labels.foreground_ids)
+        self._save("da_seg_annotations", split, sample.id, np.where(drivable, 255, 0).astype(np.uint8))
+
+    def picture_place(self, split: str, key: str) -> PurePath:
+        """``images/<split>``."""
+        return PurePath("images", split, key)
+
+
+class Folder(Writer):
+    """``images/<split>``, ``masks/<split>/<id>.png`` and a ``labels.yaml``, for any classes."""
+
+    def add(self, split: str, sample: Sample, label_map: Pixels) -> None:
+        """Write the ids."""
+        self._save("masks", split, sample.id, label_map)
+
+    def finish(self) -> None:
+        """Say what the ids mean."""
+        _write_labels_yaml(self.root, self.data.labels)
+
+    def picture_place(self, split: str, key: str) -> PurePath:
+        """``images/<split>``."""
+        return PurePath("images", split, key)
+
+
+class Arrays(Writer):
+    """``image_H_W.npy``, ``label_H_W.npy`` and ``ids.txt``; all pictures of one size, for any classes.
+
+    Args:
+        root: an existing folder, empty.
+        data: what is written.
+        size: (height, width) that all are resized to; ``None`` where all are of one size.
+    """
+
+    def __init__(self, root: Path, data: RoadData, size: Size | None = None) -> None:
+        super().__init__(root, data)
+        self.size = size or data.all_samples[0].image.size()
+        self.resizes = size is not None
+        self.ids: dict[str, str] = {}
+        num = len(data.all_samples)
+        self.files = [root / f"{kind}_{self.size[0]}_{self.size[1]}.npy" for kind in ("image", "label")]
+        self.images = open_memmap(self.files[0], "w+", np.uint8, (num, *self.size, 3))
+        self.label_maps = open_memmap(self.files[1], "w+", np.uint8, (num, *self.size))
+
+    def add(self, split: str, sample: Sample, label_map: Pixels) -> None:
+        """Append picture and ids."""
+        image = sample.image.read()
+        if label_map.shape != self.size and not self.resizes:
+            raise ConfigError(
+                f"npy holds pictures of one size, and {sample.id} is {_text(label_map.shape)} where others are "
+                f"{_text(self.size)}; give --size HEIGHTxWIDTH"
+            )
+        self.images[len(self.ids)] = resize_image(image, self.size)
+        self.label_maps[len(self.ids)] = resize_label_map(label_map, self.size)
+        self.ids[sample.id] = split
+
+    def finish(self) -> None:
+        """Drop the rows of pictures that were left out; write ids, splits and what the ids mean."""
+        num = len(self.ids)
+        for file, rows in zip(self.files, (self.images, self.label_maps), strict=True):
+            if num < len(rows):
+                np.save(file.with_suffix(".kept.npy"), rows[:num])
+                file.with_suffix(".kept.npy").replace(file)
+        (self.root / "ids.txt").write_text(ids_text(list(self.ids)), encoding="utf-8")
+        if any(self.data.samples):
+            (self.root / "splits").mkdir()
+            for split in self.data.samples:
+                ids = [key for key, its_split in self.ids.items() if its_split == split]
+                (self.root / "splits" / f"{split}.txt").write_text(ids_text(ids), encoding="utf-8")
+        _write_labels_yaml(self.root, self.data.labels)
+
+    def picture_place(self, split: str, key: str) -> None:
+        """The array holds it."""
+
+
+WRITERS: dict[str, Callable[[Path, RoadData], Writer]] = {
+    "bdd100k-masks": Bdd100kMasks,
+    "bdd100k-polygons": Bdd100kPolygons,
+    "coco-rle": CocoRle,
+    "yolop": Yolop,
+    "npy": Arrays,
+    "folder": Folder,
+}
+
+
+def convert(
+    data: RoadData,
+    destination: Path,
+    target: str,
+    size: Size | None = None,
+    skip_broken: bool = False,
+    on_sample: Callable[[], None] = lambda: None,
+) -> list[DataError]:
+    """Write all labels in another format; pictures, attributes and split files come along.
+
+    Pictures are copied byte by byte. Labels without pictures are written without.
+
+    Args:
+        data: what to write.
+        destination: a new or empty folder.
+        target: one of :data:`WRITERS`.
+        size: (height, width) in pixels; only for ``npy``, which holds one size.
+        skip_broken: leave out what cannot be read.
+        on_sample: called after each picture.
+
+    Returns:
+        One fault for each picture left out.
+
+    Raises:
+        ConfigError: where there is no such format, or a size is given that it does not take.
+        DataError: where the format does not know these classes or, without ``skip_broken``, a picture is broken.
+        OutputError: where the destination holds files or is not writable; nothing is left of a failed conversion.
+
+    Example:
+        >>> convert(open_data("bdd100k"), Path("polygons"), "bdd100k-polygons")
+        []
+    """
+    if target not in WRITERS:
+        raise ConfigError(f"format '{target}' is unknown; {nearest_match(target, WRITERS)}")
+    if size is not None and target != "npy":
+        raise ConfigError(f"--size is for npy, which holds one size; {target} keeps each picture's own")
+    destination = destination.absolute()
+    refuse_used(destination)
+    faults: list[DataError] = []
+    left_out: set[str] = set()
+    with written_whole(destination) as temporary:
+        temporary.mkdir()
+        writer = Arrays(temporary, data, size) if target == "npy" else WRITERS[target](temporary, data)
+        for folder, samples in data.samples.items():
+            for sample in samples:
+                try:
+                    writer.add(folder or _NO_SPLIT.get(target, ""), sample, sample.label.read())
+                    _copy_picture(
+                        sample, temporary, writer.picture_place(folder or _NO_SPLIT.get(target, ""), sample.id)
+                    )
+                except DataError as fault:
+                    if not skip_broken:
+                        raise
+                    faults.append(fault)
+                    left_out.add(sample.id)
+                on_sample()
+        writer.finish()
+        write_companions(data, temporary, left_out)
+    return faults
+
+
+# Where data has no official folders, these formats want one all the same; split files still divide it.
+_NO_SPLIT = dict.fromkeys(("bdd100k-masks", "bdd100k-polygons", "coco-rle", "yolop"), "train")
+
+
+def write_companions(data: RoadData, root: Path, left_out: Collection[str] = ()) -> None:
+    """Write attributes and split files beside labels, without the ids that were left out."""
+    rows = {key: values for key, values in data.attributes.items() if values and key not in left_out}
+    if rows:
+        columns = ["id", *dict.fromkeys(key for values in rows.values() for key in values)]
+        text = io.StringIO()
+        table = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+        table.writeheader()
+        table.writerows({"id": key, **values} for key, values in sorted(rows.items()))
+        (root / "attributes.csv").write_text(text.getvalue(), encoding="utf-8")
+    splits = data.root / "splits"
+    for file in sorted(splits.rglob("*.txt")) if splits.is_dir() else ():
+        kept = [key for key in read_ids(file) if key not in left_out]
+        copy = root / "splits" / file.relative_to(splits)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_text(ids_text(kept), encoding="utf-8")
+
+
+def _copy_picture(sample: Sample, root: Path, place: PurePath | None) -> None:
+    if place is None or isinstance(sample.image, NoImage):
+        return
+    (root / place).parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(sample.image, ImageFile):
+        suffix = PurePath(str(sample.image.file)).suffix
+        with sample.image.file.open("rb") as source, (root / f"{place}{suffix}").open("wb") as copy:
+            shutil.copyfileobj(source, copy)
+    else:
+        Image.fromarray(sample.image.read()).save(root / f"{place}.png")
+
+
+def _require_drivable(labels: LabelSet, target: str) -> None:
+    if labels.names != BDD100K_DRIVABLE.names or labels.ignore_id != BDD100K_DRIVABLE.ignore_id:
+        raise DataError(
+            f"{target} knows direct, alternative and background, and these classes are {list(labels.names)}; write "
+            "them --to folder, or map them to BDD100K's by the classes of a labels.yaml"
+        )
+
+
+def _write_labels_yaml(root: Path, labels: LabelSet) -> None:
+    text = yaml.safe_dump(labels.to_dict(), sort_keys=False, default_flow_style=None)
+    (root / "labels.yaml").write_text(text, encoding="utf-8")
+
+
+def _text(size: tuple[int, ...]) -> str:
+    return "x".join(str(n) for n in size)

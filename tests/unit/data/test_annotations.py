@@ -1,0 +1,222 @@
+"""Shapes and the label files that they stand in, down to the pixel."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from pycocotools import mask as coco_mask
+
+from drivable.data import open_labels
+from drivable.data.annotations import Bitmap, Frame, Polygon, Rle
+from drivable.data.annotations.label_files import read_frames
+from drivable.data.annotations.polygonize import outline_mask
+from drivable.data.annotations.rasterize import fill_ring, flatten_poly2d
+from drivable.errors import DataError
+
+SQUARE = ((2.0, 3.0), (6.0, 3.0), (6.0, 8.0), (2.0, 8.0))
+
+
+def test_a_rectangle_fills_its_pixels() -> None:
+    mask = fill_ring(np.array(SQUARE), (10, 10))
+    expected = np.zeros((10, 10), dtype=bool)
+    expected[3:8, 2:6] = True
+    assert np.array_equal(mask, expected)
+    # Direction does not matter.
+    assert np.array_equal(fill_ring(np.array(SQUARE)[::-1], (10, 10)), expected)
+
+
+def test_a_triangle_against_every_pixel_centre() -> None:
+    corners = np.array([(1.3, 0.7), (17.2, 5.1), (6.4, 18.9)])
+    rows, columns = np.mgrid[:20, :20]
+    sides = [
+        (x1 - x0) * (rows - y0) - (y1 - y0) * (columns - x0)
+        for (x0, y0), (x1, y1) in zip(corners, np.roll(corners, -1, axis=0), strict=True)
+    ]
+    assert np.array_equal(fill_ring(corners, (20, 20)), np.all(np.array(sides) >= 0, axis=0))
+
+
+def test_a_ring_that_crosses_itself_is_filled_by_the_nonzero_rule() -> None:
+    twice = np.concatenate([np.array(SQUARE), np.array(SQUARE)])
+    assert fill_ring(twice, (10, 10)).sum() == 20
+
+
+def test_rings_are_clipped_by_the_picture() -> None:
+    huge = np.array([(-50.0, -50.0), (50.0, -50.0), (50.0, 50.0), (-50.0, 50.0)])
+    assert fill_ring(huge, (4, 5)).all()
+    assert not fill_ring(huge + 100, (4, 5)).any()
+
+
+def test_bezier_letters() -> None:
+    points = [(0.0, 0.0), (10.0, 0.0), (20.0, 10.0), (10.0, 20.0), (0.0, 10.0)]
+    curve = flatten_poly2d(points, "LLCCC")
+    # LCCC and LCCL are the same, whatever the end's letter.
+    assert np.array_equal(curve, flatten_poly2d(points, "LLCCL"))
+    # The middle of a cubic: (p0 + 3 p1 + 3 p2 + p3) / 8.
+    middle = (np.array(points[1]) + 3 * np.array(points[2]) + 3 * np.array(points[3]) + np.array(points[4])) / 8
+    assert np.abs(curve - middle).sum(axis=1).min() < 1e-9
+    # Trailing CC closes onto the first vertex.
+    closing = flatten_poly2d([(0, 0), (8, 0), (8, 8), (0, 8)], "LLCC")
+    middle = (np.array([8, 0]) + 3 * np.array([8, 8]) + 3 * np.array([0, 8]) + np.array([0, 0])) / 8
+    assert np.abs(closing - middle).sum(axis=1).min() < 1e-9
+
+
+@pytest.mark.parametrize(
+    ("vertices", "types"),
+    [([(0, 0), (1, 1)], "LL"), ([(0, 0), (1, 1), (2, 0)], "LLX"), ([(0, 0), (1, 1), (2, 0)], "LL"),
+     ([(0, 0), (1, 1), (2, 0)], "CLL"), ([(0, 0), (1, float("nan")), (2, 0)], "LLL")],
+)  # fmt: skip
+def test_polygons_that_are_none(vertices: list[tuple[float, float]], types: str) -> None:
+    with pytest.raises(DataError, match="vertices"):
+        flatten_poly2d(vertices, types)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_outlines_fill_to_the_same_mask(seed: int) -> None:
+    mask = np.random.default_rng(seed).random((40, 60)) > 0.45  # Full of holes, corners and touching diagonals.
+    filled = np.zeros_like(mask)
+    for ring in outline_mask(mask):
+        filled |= fill_ring(ring, mask.shape)
+    assert np.array_equal(filled, mask)
+
+
+def test_run_lengths() -> None:
+    mask = np.random.default_rng(0).random((13, 17)) > 0.5
+    encoded = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))
+    assert np.array_equal(Rle("direct", encoded["counts"].decode(), (13, 17)).mask((13, 17)), mask)
+    flat = mask.T.ravel()
+    changes = np.flatnonzero(np.diff(np.concatenate([[False], flat, [not flat[-1]]])))
+    counts = tuple(int(n) for n in np.diff(np.concatenate([[0], changes])))
+    assert np.array_equal(Rle("direct", counts, (13, 17)).mask((13, 17)), mask)
+    with pytest.raises(DataError, match="13x17 for a picture of 20x20"):
+        Rle("direct", counts, (13, 17)).mask((20, 20))
+    with pytest.raises(DataError, match="add up to 3 pixels, expected 221"):
+        Rle("direct", (1, 2), (13, 17)).mask((13, 17))
+
+
+def test_later_shapes_cover_earlier_ones() -> None:
+    shapes = (
+        Polygon("direct", SQUARE, "LLLL"),
+        Bitmap("alternative", np.ones((2, 2), dtype=bool), (4, 3)),
+        Polygon("ignore", ((0, 0), (2, 0), (2, 2), (0, 2)), "LLLL"),
+    )
+    label_map = Frame("a", shapes).draw({"direct": 0, "alternative": 1, "ignore": 255}, (10, 10), rest=2)
+    assert [(label_map == k).sum() for k in (0, 1, 2, 255)] == [16, 4, 76, 4]
+    with pytest.raises(DataError, match="leaves the picture"):
+        Bitmap("direct", np.ones((2, 2), dtype=bool), (9, 9)).mask((10, 10))
+
+
+def generations(name: str = "b1c66a42-6f7d68ca") -> dict[str, object]:
+    """The same square in every generation of BDD100K's JSON."""
+    square = [list(point) for point in SQUARE]
+    rle = coco_mask.encode(np.asfortranarray(fill_ring(np.array(SQUARE), (10, 12)).astype(np.uint8)))
+    counts = {"counts": rle["counts"].decode(), "size": [10, 12]}
+    attributes = {"weather": "rainy", "scene": "highway", "timeofday": "night"}
+    poly2d = [{"vertices": square, "types": "LLLL", "closed": True}]
+    lane = {"category": "lane", "attributes": {}, "poly2d": [{"vertices": square[:2], "types": "LL", "closed": False}]}
+    frame = {"name": f"{name}.jpg", "attributes": attributes}
+    area = {"category": "drivable area", "attributes": {"areaType": "direct"}, "poly2d": poly2d}
+    return {
+        "2018": {
+            "name": name,
+            "attributes": attributes,
+            "frames": [
+                {"timestamp": 10000, "objects": [
+                    {"category": "area/drivable", "id": 0, "poly2d": [[*point, "L"] for point in square]},
+                    {"category": "lane/road curb", "id": 1, "poly2d": [[*point, "L"] for point in square[:2]]},
+                    {"category": "car", "id": 2, "box2d": {}},
+                ]},
+            ],
+        },
+        "2018-08": [frame | {"labels": [area, lane]}],
+        "2021": [frame | {"labels": [{"id": "1", "category": "direct", "poly2d": poly2d}]}],
+        "2021 in a mapping": {"frames": [frame | {"labels": [{"category": "direct", "poly2d": poly2d}]}], "config": {}},
+        "rle": [frame | {"labels": [{"id": "1", "category": "direct", "rle": counts}]}],
+        "coco": {
+            "images": [{"id": 7, "file_name": f"{name}.jpg", "height": 10, "width": 12, "attributes": attributes}],
+            "categories": [{"id": 1, "name": "direct"}],
+            "annotations": [{"id": 1, "image_id": 7, "category_id": 1, "segmentation": counts}],
+        },
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("generation", generations())
+def test_every_generation_says_the_same(generation: str, tmp_path: Path) -> None:
+    file = tmp_path / "labels_val.json"
+    file.write_text(json.dumps(generations()[generation]))
+    (frame,) = read_frames(file)
+    assert frame.id == "b1c66a42-6f7d68ca"
+    assert frame.attributes == {"weather": "rainy", "scene": "highway", "timeofday": "night"}
+    assert [shape.name for shape in frame.shapes] == ["direct"]
+    mask = frame.shapes[0].mask((10, 12))
+    inside = fill_ring(np.array(SQUARE), (10, 12))
+    # The masks of 2018 were drawn with an outline.
+    assert mask[inside].all()
+    assert (mask.sum() == 20) == (not generation.startswith("2018"))
+    data = open_labels(file)
+    assert list(data.samples) == ["val"]
+    assert data.attributes["b1c66a42-6f7d68ca"]["weather"] == "rainy"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('[{"name": "a.jpg", "labels": [{"cat', r"broken JSON at line 1, column \d+ .*cut off"),
+        ('[{"name": "a.jpg", "labels": [{"id": 1}]}]', "no key 'category'"),
+        ('{"a": 1}', "no key 'frames'"),
+        ("[1, 2]", "not of drivable-area labels"),
+        ('[{"name": "a.jpg", "labels": []}]', "none of 1 labelled pictures has a drivable area"),
+        ("", "broken JSON"),
+    ],
+)
+def test_label_files_that_are_none(text: str, message: str, tmp_path: Path) -> None:
+    file = tmp_path / "labels.json"
+    file.write_text(text)
+    with pytest.raises(DataError, match=message) as fault:
+        open_labels(file)
+    assert "labels.json" in str(fault.value)
+    assert "\n" not in str(fault.value)
+
+
+def test_a_picture_labelled_twice(tmp_path: Path) -> None:
+    values = generations()["2021"]
+    assert isinstance(values, list)
+    (tmp_path / "labels.json").write_text(json.dumps(values * 2))
+    with pytest.raises(DataError, match="labelled twice"):
+        open_labels(tmp_path / "labels.json")
+
+
+def test_a_folder_of_labels_of_two_kinds(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text("{}")
+    Image.new("L", (4, 4)).save(tmp_path / "a.png")
+    with pytest.raises(DataError, match=r"found 1 \*\.png, 1 \*\.json"):
+        open_labels(tmp_path)
+
+
+@pytest.mark.real
+def test_real_polygons_give_the_official_masks(real_data: Path) -> None:
+    formats = real_data / "bdd100k-formats"
+    drawn = {s.id: s.label.read() for s in open_labels(formats / "json-2018-per-image").all_samples}
+    official = {s.id: s.label.read() for s in open_labels(formats / "masks-2018").all_samples}
+    assert drawn.keys() == official.keys()
+    assert len(drawn) == 4
+    for key, label_map in official.items():
+        for class_id in np.unique(label_map):
+            ours, theirs = drawn[key] == class_id, label_map == class_id
+            assert (ours & theirs).sum() / (ours | theirs).sum() > 0.99, (key, class_id)
+
+
+@pytest.mark.real
+def test_real_aggregated_labels(real_data: Path) -> None:
+    folder = real_data / "bdd100k-formats/json-2018-08-aggregated"
+    data = open_labels(folder)
+    assert {split: len(samples) for split, samples in data.samples.items()} == {"train": 12, "val": 11}
+    assert all(set(values) == {"weather", "scene", "timeofday"} for values in data.attributes.values())
+    # Those of them that are among the real pictures, whose masks were shrunk by the nearest pixel.
+    masks = real_data / "bdd100k/labels/drivable/masks/train"
+    shared = [s for s in data.all_samples if (masks / f"{s.id}.png").is_file()]
+    assert len(shared) == 4
+    for sample in shared:
+        ours, theirs = sample.label.read()[::2, ::2], np.asarray(Image.open(masks / f"{sample.id}.png"))
+        assert ((ours == 0) & (theirs == 0)).sum() / ((ours == 0) | (theirs == 0)).sum() > 0.99

@@ -1,0 +1,143 @@
+"""What is written is read back the same, by every writer."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from pycocotools.coco import COCO
+
+from drivable.data import open_data, open_labels, select_split
+from drivable.data.conversion import WRITERS, convert
+from drivable.errors import ConfigError, DataError, OutputError
+
+Make = Callable[..., Path]
+LAYOUTS = {
+    "bdd100k-masks": "bdd100k-masks",
+    "bdd100k-polygons": "bdd100k-polygons",
+    "coco-rle": "bdd100k-rles",
+    "npy": "npy",
+    "folder": "folder",
+}
+
+
+@pytest.fixture
+def source(make_bdd100k: Make) -> Path:
+    """Four pictures with an ignored region, attributes and a split."""
+    root = make_bdd100k(ids=("a", "b", "c", "d"), split="val")
+    for mask in (root / "labels/drivable/masks/val").iterdir():
+        label_map = np.array(Image.open(mask))
+        label_map[:4, 5:9] = 255
+        label_map[20, 3] = 1
+        Image.fromarray(label_map).save(mask)
+    (root / "attributes.csv").write_text("id,weather,timeofday\na,rainy,night\nb,clear,\n")
+    (root / "splits/mine").mkdir(parents=True)
+    (root / "splits/mine/test.txt").write_text("b\nc\n")
+    return root
+
+
+@pytest.mark.parametrize("target", LAYOUTS)
+def test_round_trip(target: str, source: Path, tmp_path: Path) -> None:
+    before = open_data(source)
+    assert convert(before, tmp_path / "out", target) == []
+    after = open_data(tmp_path / "out")
+    assert after.layout == LAYOUTS[target]
+    assert [s.id for s in after.all_samples] == ["a", "b", "c", "d"]
+    for old, new in zip(before.all_samples, after.all_samples, strict=True):
+        assert np.array_equal(old.label.read(), new.label.read())
+        assert np.array_equal(old.image.read(), new.image.read())
+    assert after.attributes == {"a": {"weather": "rainy", "timeofday": "night"}, "b": {"weather": "clear"}}
+    assert [s.id for s in select_split(after, "mine/test")] == ["b", "c"]
+    assert [s.id for s in select_split(after, "val")] == ["a", "b", "c", "d"]
+
+
+def test_yolop_merges_the_classes(source: Path, tmp_path: Path) -> None:
+    convert(open_data(source), tmp_path / "out", "yolop")
+    mask = np.asarray(Image.open(tmp_path / "out/da_seg_annotations/val/a.png"))
+    label_map = open_data(source).all_samples[0].label.read()
+    assert np.array_equal(mask, np.where(label_map < 2, 255, 0))
+    assert (tmp_path / "out/images/val/a.jpg").read_bytes() == (source / "images/100k/val/a.jpg").read_bytes()
+
+
+def test_coco_itself_reads_the_run_lengths(source: Path, tmp_path: Path) -> None:
+    convert(open_data(source), tmp_path / "out", "coco-rle")
+    coco = COCO(tmp_path / "out/labels/drivable/rles/drivable_val.json")
+    label_map = open_data(source).all_samples[0].label.read()
+    for annotation in coco.loadAnns(coco.getAnnIds(imgIds=[1])):
+        class_id = {"direct": 0, "alternative": 1, "unknown": 255}[coco.loadCats(annotation["category_id"])[0]["name"]]
+        assert np.array_equal(coco.annToMask(annotation), label_map == class_id)
+
+
+def test_arrays_hold_one_size(source: Path, tmp_path: Path) -> None:
+    Image.new("RGB", (32, 18)).save(source / "images/100k/val/c.jpg")
+    Image.fromarray(np.full((18, 32), 2, dtype=np.uint8)).save(source / "labels/drivable/masks/val/c.png")
+    with pytest.raises(ConfigError, match="c is 18x32 where others are 36x64; give --size"):
+        convert(open_data(source), tmp_path / "out", "npy")
+    assert not (tmp_path / "out").exists()
+    convert(open_data(source), tmp_path / "out", "npy", size=(18, 32))
+    assert open_data(tmp_path / "out").all_samples[0].label.read().shape == (18, 32)
+
+
+def test_broken_pictures_stop_or_are_left_out(source: Path, tmp_path: Path) -> None:
+    (source / "labels/drivable/masks/val/b.png").write_bytes(b"")
+    for target in WRITERS:
+        with pytest.raises(DataError, match=r"b\.png"):
+            convert(open_data(source), tmp_path / "out", target)
+        assert not list(tmp_path.glob("*out*"))
+        (fault,) = convert(open_data(source), tmp_path / target, target, skip_broken=True)
+        assert "b.png" in str(fault)
+        if target in LAYOUTS:
+            after = open_data(tmp_path / target)
+            assert [s.id for s in after.all_samples] == ["a", "c", "d"]
+            assert [s.id for s in select_split(after, "mine/test")] == ["c"]
+
+
+def test_labels_alone_are_converted_without_pictures(source: Path, tmp_path: Path) -> None:
+    convert(open_data(source), tmp_path / "polygons", "bdd100k-polygons")
+    labels = open_labels(tmp_path / "polygons/labels/drivable/polygons/drivable_val.json")
+    convert(labels, tmp_path / "masks", "bdd100k-masks")
+    written = sorted((tmp_path / "masks").rglob("*.png"))
+    assert [file.relative_to(tmp_path / "masks").as_posix() for file in written] == [
+        f"labels/drivable/masks/val/{key}.png" for key in "abcd"
+    ]
+    with pytest.raises(DataError, match="labels without pictures"):
+        convert(labels, tmp_path / "arrays", "npy")
+
+
+def test_wrong_wishes(source: Path, tmp_path: Path) -> None:
+    data = open_data(source)
+    with pytest.raises(ConfigError, match="did you mean 'bdd100k-masks'"):
+        convert(data, tmp_path / "out", "bdd100k-mask")
+    with pytest.raises(ConfigError, match="--size is for npy"):
+        convert(data, tmp_path / "out", "folder", size=(18, 32))
+    with pytest.raises(OutputError, match="not an empty folder"):
+        convert(data, source, "folder")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_read_only_source(source: Path, tmp_path: Path) -> None:
+    for place in (*source.rglob("*"), source):
+        place.chmod(place.stat().st_mode & ~0o222)
+    convert(open_data(source), tmp_path / "out", "folder")
+    assert len(open_data(tmp_path / "out").all_samples) == 4
+
+
+def test_odd_places(make_bdd100k: Make, tmp_path: Path) -> None:
+    place = tmp_path / "a place with spaces and ümläute" / ("x" * 120) / ("y" * 120)
+    place.parent.mkdir(parents=True)
+    make_bdd100k().rename(place)
+    data = open_data(place)
+    assert len(str(data.root)) > 300
+    convert(data, place.with_name("out"), "bdd100k-polygons")
+    assert len(open_data(place.with_name("out")).all_samples) == 3
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("target", LAYOUTS)
+def test_real_round_trip(target: str, real_data: Path, tmp_path: Path) -> None:
+    before = open_data(real_data / "bdd100k-native")
+    convert(before, tmp_path / "out", target)
+    for old, new in zip(before.all_samples, open_data(tmp_path / "out").all_samples, strict=True):
+        assert np.array_equal(old.label.read(), new.label.read())
