@@ -1,5 +1,6 @@
 """Training from data folder to run folder: it learns, resumes exactly, and stops with a reason."""
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from PIL import Image
 
 from drivable.checkpoint import find_checkpoint, load_checkpoint
 from drivable.config import Recipe, load_recipe, parse_recipe
+from drivable.data import Batch
 from drivable.errors import CheckpointError, ConfigError, DataError, DrivableError, OutputError
 from drivable.labels import BDD100K_DRIVABLE
 from drivable.losses import SummedLoss
@@ -95,7 +97,14 @@ def test_it_overfits_a_handful_of_pictures(rendered_data: Path, tmp_path: Path) 
     assert result.history[-1]["val_strict3"] > 0.85
 
 
-@pytest.mark.parametrize("changes", [[], ["training.accumulate_batches=2"]])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        [],
+        ["training.accumulate_batches=2"],
+        ["augmentation.flip=0.5", "augmentation.scale_crop=[0.5, 1.0]", "training.ema_decay=0.9"],
+    ],
+)
 def test_a_resumed_run_equals_an_uninterrupted_one(
     rendered_data: Path, tmp_path: Path, interrupt_at: Callable[[int], None], monkeypatch: pytest.MonkeyPatch,
     changes: list[str],
@@ -114,6 +123,38 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
     want, got = (load_checkpoint(tmp_path / name / "last.safetensors").weights for name in ("whole", "stopped"))
     assert all(torch.equal(want[key], got[key]) for key in want)
     assert resumed.best_loss == whole.best_loss
+
+
+@pytest.mark.parametrize(("changes", "stopped_at"), [([], 4), (["training.accumulate_batches=2"], 1)])
+def test_ctrl_c_in_the_middle_of_an_epoch_resumes_from_there(
+    rendered_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: list[str], stopped_at: int
+) -> None:
+    recipe = small_recipe(
+        rendered_data, "training.epochs=2", "training.batch_size=4", "augmentation.flip=0.5", "data.num_workers=1",
+        "augmentation.scale_crop=[0.5, 1.0]", *changes,
+    )  # fmt: skip
+    whole = train(recipe, tmp_path / "whole")
+    original = SegmentationTraining.training_step
+    seen: list[tuple[int, int]] = []
+    pressed: list[bool] = []
+
+    def training_step(self: SegmentationTraining, batch: Batch, batch_index: int) -> torch.Tensor:
+        seen.append((self.current_epoch, batch_index))
+        if self.trainer.global_step == stopped_at and not pressed:
+            pressed.append(True)
+            signal.raise_signal(signal.SIGINT)
+        return original(self, batch, batch_index)
+
+    monkeypatch.setattr(SegmentationTraining, "training_step", training_step)
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, tmp_path / "stopped")
+    assert 0 < len(seen) < 6
+    resumed = train(resumed_recipe(tmp_path / "stopped"), tmp_path / "stopped", resume=True)
+    # No batch came twice, none was left out.
+    assert seen == [(epoch, index) for epoch in (0, 1) for index in range(6)]
+    assert without_seconds(resumed.history) == without_seconds(whole.history)
+    want, got = (load_checkpoint(tmp_path / name / "last.safetensors").weights for name in ("whole", "stopped"))
+    assert all(torch.equal(want[key], got[key]) for key in want)
 
 
 def test_a_run_stopped_in_its_first_epoch_resumes(

@@ -3,14 +3,17 @@
 from drivable.data.conventions import class_counts
 from drivable.data.dataset import Batch, RoadDataset, readable_samples
 from drivable.data.layouts import LAYOUTS, RoadData, open_data, open_labels
+from drivable.data.loader import EpochSampler, RoadLoader
 from drivable.data.samples import Sample, read_pair
 from drivable.data.splits import seeded_split, select_split, write_split
 
 __all__ = [
     "LAYOUTS",
     "Batch",
+    "EpochSampler",
     "RoadData",
     "RoadDataset",
+    "RoadLoader",
     "Sample",
     "class_counts",
     "open_data",

@@ -1,75 +1,132 @@
-"""Random changes to batches of training pictures and their label maps, on whatever device they are."""
+"""Random changes to a training picture and its label map."""
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from dataclasses import dataclass
 
-import torch
-from kornia.augmentation import (
-    AugmentationSequential,
-    ColorJiggle,
-    RandomGaussianBlur,
-    RandomHorizontalFlip,
-    RandomResizedCrop,
-)
-from kornia.constants import DataKey
-from torch import Tensor, nn
+import cv2
+import numpy as np
+from numpy.typing import NDArray
 
 from drivable.config.recipe import AugmentationSpec
+from drivable.data.pictures import Pixels, resize_image, resize_label_map
+
+Matrix = NDArray[np.float64]
+_ASPECT_JITTER = 0.85
+# A picture may be read at 3/4 of the resolution that a crop would want: enlarging by a third loses less than
+# shrinking by more than a half without a filter.
+_RESOLUTION = 0.75
+_LUMA = np.array([0.299, 0.587, 0.114])
+_TO_YIQ = np.array([_LUMA, [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
 
 
-class Augmentation(nn.Module):
-    """Flip, scale-crop, colour and blur, each picture of a batch by its own draw.
-
-    Geometry moves picture and label map together, the map by the nearest pixel. Crops lie inside the picture, so
-    no pixel needs to be invented. Draws come from torch's global generator.
+@dataclass(frozen=True)
+class Change:
+    """One draw of all random changes.
 
     Args:
-        spec: what to change and how strongly; a spec of defaults changes nothing.
-        size: (height, width) of the pictures.
+        crop: (left, top, width, height) of what is kept, as shares of the picture.
+        flip: whether left and right change places.
+        brightness: factor of all values.
+        contrast: factor of the distance from the picture's mean grey.
+        saturation: factor of the distance from each pixel's own grey.
+        hue: turn of the colours, in full turns.
+        blur: standard deviation of a Gaussian blur in pixels, 0 for none.
     """
 
-    def __init__(self, spec: AugmentationSpec, size: tuple[int, int]) -> None:
-        super().__init__()
-        steps: list[Any] = []
-        if spec.flip:
-            steps.append(RandomHorizontalFlip(p=spec.flip))
-        if spec.scale_crop is not None:
-            aspect = size[1] / size[0]
-            steps.append(
-                RandomResizedCrop(
-                    size,
-                    scale=spec.scale_crop,
-                    ratio=(aspect * 0.85, aspect / 0.85),
-                    p=1.0,
-                    cropping_mode="resample",
-                )
-            )
-        jiggle = (spec.brightness, spec.contrast, spec.saturation, spec.hue)
-        if any(jiggle):
-            steps.append(ColorJiggle(*jiggle, p=1.0))
-        if spec.blur:
-            steps.append(RandomGaussianBlur((5, 5), (0.3, 1.5), p=spec.blur))
-        self.steps = (
-            AugmentationSequential(
-                *steps, data_keys=["image", "mask"], extra_args={DataKey.MASK: {"resample": "nearest"}}
-            )
-            if steps
-            else None
-        )
+    crop: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
+    flip: bool = False
+    brightness: float = 1.0
+    contrast: float = 1.0
+    saturation: float = 1.0
+    hue: float = 0.0
+    blur: float = 0.0
 
-    @torch.no_grad()
-    def forward(self, images: Tensor, label_maps: Tensor) -> tuple[Tensor, Tensor]:
-        """Change a batch.
+    def least_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """(height, width) that the whole picture needs so that its crop fills ``size``."""
+        _, _, width, height = self.crop
+        return math.ceil(_RESOLUTION * size[0] / height), math.ceil(_RESOLUTION * size[1] / width)
+
+    def apply(self, image: Pixels, label_map: Pixels, size: tuple[int, int]) -> tuple[Pixels, Pixels]:
+        """Change a pair and resize it.
+
+        Geometry moves picture and label map together, by bilinear and nearest pixels; both are taken relative to
+        their own size, so the picture may have been read at a reduced scale.
 
         Args:
-            images: (N, 3, H, W) RGB in [0, 1].
-            label_maps: (N, H, W) uint8 ids.
+            image: RGB (H, W, 3) uint8.
+            label_map: ids (H', W') uint8.
+            size: (height, width) of both results.
 
         Returns:
-            Both changed, of the same shapes and types.
+            RGB (*size, 3) and ids (*size), both uint8.
         """
-        if self.steps is None:
-            return images, label_maps
-        changed, masks = self.steps(images, label_maps.unsqueeze(1).to(images.dtype))
-        return changed, masks.squeeze(1).round().to(label_maps.dtype)
+        if self.crop == (0.0, 0.0, 1.0, 1.0):
+            image, label_map = resize_image(image, size), resize_label_map(label_map, size)
+            if self.flip:
+                image, label_map = cv2.flip(image, 1), cv2.flip(label_map, 1)  # type: ignore[assignment]
+        else:
+            image = self._warped(image, size, cv2.INTER_LINEAR)
+            label_map = self._warped(label_map, size, cv2.INTER_NEAREST)
+        if (self.brightness, self.contrast, self.saturation, self.hue) != (1.0, 1.0, 1.0, 0.0):
+            image = cv2.transform(image, self._color_matrix(image))  # type: ignore[assignment]
+        if self.blur:
+            image = cv2.GaussianBlur(image, (5, 5), self.blur)  # type: ignore[assignment]
+        return image, label_map
+
+    def _warped(self, pixels: Pixels, size: tuple[int, int], interpolation: int) -> Pixels:
+        height, width = pixels.shape[:2]
+        left, top, share_x, share_y = self.crop
+        scale_x, scale_y = share_x * width / size[1], share_y * height / size[0]
+        start_x = left * width
+        if self.flip:
+            start_x, scale_x = start_x + share_x * width, -scale_x
+        # From a pixel's centre in the result to its centre in the picture.
+        back = np.array([[scale_x, 0, start_x + scale_x / 2 - 0.5], [0, scale_y, top * height + scale_y / 2 - 0.5]])
+        flags = interpolation | cv2.WARP_INVERSE_MAP
+        return np.asarray(
+            cv2.warpAffine(pixels, back, size[::-1], flags=flags, borderMode=cv2.BORDER_REPLICATE), dtype=np.uint8
+        )
+
+    def _color_matrix(self, image: Pixels) -> Matrix:
+        """(3, 4): all colour changes are affine in RGB, so one matrix does them together."""
+        turn = 2 * math.pi * self.hue
+        rotation = np.array([[1, 0, 0], [0, math.cos(turn), -math.sin(turn)], [0, math.sin(turn), math.cos(turn)]])
+        saturation = self.saturation * np.eye(3) + (1 - self.saturation) * np.tile(_LUMA, (3, 1))
+        color = self.brightness * np.linalg.inv(_TO_YIQ) @ rotation @ _TO_YIQ @ saturation
+        grey = float(_LUMA @ cv2.mean(image)[:3]) * self.brightness
+        return np.hstack([self.contrast * color, np.full((3, 1), (1 - self.contrast) * grey)])
+
+
+def draw_change(spec: AugmentationSpec, size: tuple[int, int], rng: np.random.Generator) -> Change:
+    """Draw what happens to one picture.
+
+    Args:
+        spec: which changes and how strong; a spec of defaults changes nothing.
+        size: (height, width) of the results, for the crops' aspect.
+        rng: decides.
+
+    Example:
+        >>> draw_change(AugmentationSpec(), (180, 320), np.random.default_rng(0)) == Change()
+        True
+    """
+
+    def factor(strength: float) -> float:
+        return 1.0 + strength * rng.uniform(-1, 1) if strength else 1.0
+
+    crop = (0.0, 0.0, 1.0, 1.0)
+    if spec.scale_crop is not None:
+        area = rng.uniform(*spec.scale_crop)
+        stretch = math.exp(rng.uniform(math.log(_ASPECT_JITTER), -math.log(_ASPECT_JITTER)) / 2)
+        width, height = min(1.0, math.sqrt(area) * stretch), min(1.0, math.sqrt(area) / stretch)
+        crop = (rng.uniform(0, 1 - width), rng.uniform(0, 1 - height), width, height)
+    return Change(
+        crop=crop,
+        flip=bool(spec.flip and rng.random() < spec.flip),
+        brightness=factor(spec.brightness),
+        contrast=factor(spec.contrast),
+        saturation=factor(spec.saturation),
+        hue=spec.hue * rng.uniform(-1, 1) if spec.hue else 0.0,
+        blur=rng.uniform(0.3, 1.5) if spec.blur and rng.random() < spec.blur else 0.0,
+    )

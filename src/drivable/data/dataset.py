@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypedDict
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from drivable.data.pictures import resize_image, resize_label_map
+from drivable.config.recipe import AugmentationSpec
+from drivable.data.augmentation import Change, draw_change
 from drivable.data.samples import Sample, read_pair
 from drivable.errors import DataError
+
+Draw = tuple[int, int]
 
 
 class Batch(TypedDict):
@@ -26,29 +30,48 @@ class Batch(TypedDict):
 
 
 class RoadDataset(Dataset[Batch]):
-    """Read, check and resize samples.
+    """Read, check, change at random and resize samples.
+
+    An item is asked for by (epoch, index). Its random changes depend on that and the seed alone, so they are the
+    same in any number of worker processes and after a restart.
 
     Args:
         samples: what to read.
         size: (height, width) of all items.
+        augmentation: random changes; the default changes nothing.
+        seed: of the changes.
 
     Example:
-        >>> RoadDataset(select_split(open_data("bdd100k"), "val"), (180, 320))[0]["images"].shape
+        >>> RoadDataset(select_split(open_data("bdd100k"), "val"), (180, 320))[0, 0]["images"].shape
         torch.Size([3, 180, 320])
     """
 
-    def __init__(self, samples: Sequence[Sample], size: tuple[int, int]) -> None:
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        size: tuple[int, int],
+        augmentation: AugmentationSpec | None = None,
+        seed: int = 0,
+    ) -> None:
         self.samples = samples
         self.size = size
+        self.augmentation = augmentation
+        self.seed = seed
 
     def __len__(self) -> int:
         return len(self.samples)
 
-    def __getitem__(self, index: int) -> Batch:
-        image, label_map = read_pair(self.samples[index])
+    def __getitem__(self, draw: Draw) -> Batch:
+        epoch, index = draw
+        change = Change()
+        if self.augmentation is not None:
+            change = draw_change(self.augmentation, self.size, np.random.default_rng((self.seed, epoch, index)))
+        image, label_map = read_pair(self.samples[index], change.least_size(self.size))
+        image, label_map = change.apply(image, label_map, self.size)
         return Batch(
-            images=torch.from_numpy(resize_image(image, self.size)).permute(2, 0, 1),
-            label_maps=torch.from_numpy(resize_label_map(label_map, self.size)),
+            # Colours first already here, in the worker, where the copy costs the training nothing.
+            images=torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))),
+            label_maps=torch.from_numpy(label_map),
             indices=torch.tensor(index),
         )
 

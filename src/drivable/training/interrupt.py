@@ -12,15 +12,21 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.callbacks import Callback
 
+from drivable.training.run_folder import RunFolder, is_between_steps
+
 
 class StopBetweenBatches(Callback):
     """Raise ``KeyboardInterrupt`` at the end of the batch in which the user pressed Ctrl-C.
 
     Raised wherever the signal happens to arrive, it may be swallowed by a foreign callback or leave an optimiser
     step half done. A second Ctrl-C does not wait.
+
+    Args:
+        run_folder: keeps the state; it must stand before this among the callbacks.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, run_folder: RunFolder) -> None:
+        self.run_folder = run_folder
         self.asked = False
 
     @contextmanager
@@ -40,23 +46,20 @@ class StopBetweenBatches(Callback):
             raise KeyboardInterrupt
         self.asked = True
 
-    def on_train_batch_end(self, *_: Any) -> None:
-        """Stop here."""
-        self._stop()
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_index: int
+    ) -> None:
+        """Keep the state and stop."""
+        if self.asked and is_between_steps(trainer, batch_index):
+            self.run_folder.save_state(trainer, within_epoch=True)
+            raise KeyboardInterrupt
 
     def on_validation_batch_end(self, *_: Any) -> None:
-        """Stop here."""
-        self._stop()
-
-    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Stop here."""
-        self._stop()
-
-    def _stop(self) -> None:
+        """Stop; the validation will be repeated."""
         if self.asked:
             raise KeyboardInterrupt
 
-
-def leave_ctrl_c_to_the_parent(worker: int) -> None:
-    """For worker processes, which the terminal signals too: they must outlive the batch that is being finished."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Stop; the run folder has kept the state."""
+        if self.asked:
+            raise KeyboardInterrupt

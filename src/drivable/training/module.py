@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import lightning as L
+import numpy as np
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
 from drivable.config import Recipe
-from drivable.data.augmentation import Augmentation
 from drivable.data.dataset import Batch
 from drivable.errors import DrivableError
 from drivable.labels import LabelSet
@@ -64,7 +64,6 @@ class SegmentationTraining(L.LightningModule):
         self.loss = loss
         self.train_ids = train_ids
         self.step = build_step(recipe, loss)
-        self.augmentation = Augmentation(recipe.augmentation, recipe.data.size)
         self.confusion = ConfusionMatrix(labels.num_classes, labels.ignore_id)
         self.val_scores: Scores | None = None
         decay = recipe.training.ema_decay
@@ -72,7 +71,8 @@ class SegmentationTraining(L.LightningModule):
         if self.averaged is not None:
             # Nothing learns here; several devices would wait for its gradients.
             self.averaged.requires_grad_(False)
-        self._num_averaged = 0
+        self._sums: dict[str, Tensor] = {}
+        self._num_summed = 0
         if recipe.training.freeze_backbone:
             model.backbone.requires_grad_(False)
 
@@ -86,44 +86,49 @@ class SegmentationTraining(L.LightningModule):
         return averaged
 
     def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
-        """Begin an epoch: draw its random numbers from (seed, epoch, rank) alone, so that a resumed run repeats them.
-
-        Here and not in ``on_train_epoch_start``, which Lightning leaves out for the first epoch of a resumed run.
-        """
-        if batch_index > 0:
-            return
-        epoch_seed = self.recipe.seed * 100_003 + self.current_epoch * 1_009 + self.global_rank
-        L.seed_everything(epoch_seed % 2**32, verbose=False)
-        if self.recipe.training.freeze_backbone:
+        """Draw the batch's random numbers from (seed, epoch, batch, rank) alone, so that a resumed run repeats them."""
+        place = (self.recipe.seed, self.current_epoch, batch_index, self.global_rank)
+        torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0] >> 1))
+        if batch_index == 0:
+            self._sums, self._num_summed = {}, 0
+        if self.recipe.training.freeze_backbone and self.model.backbone.training:
             self.model.backbone.eval()  # Batch statistics stay frozen too.
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
-        """One batch: augment, forward, loss."""
-        images, label_maps = self.augmentation(self._to_unit(batch["images"]), batch["label_maps"])
-        loss, logs = self.step(self.model, images, label_maps)
+        """One batch: forward, loss."""
+        images = self._to_unit(batch["images"])
+        loss, logs = self.step(self.model, images, batch["label_maps"])
         if not torch.isfinite(loss):
             ids = ", ".join(self.train_ids[i] for i in batch["indices"].tolist())
             raise DrivableError(
                 f"the loss is {loss.item()} in epoch {self.current_epoch + 1}, batch {batch_index + 1}; its pictures: "
                 f"{ids}. Look at these, lower optimizer.learning_rate, or set training.gradient_clip_norm"
             )
-        self.log_dict(
-            {"train_loss": loss.detach(), **{key: value.detach() for key, value in logs.items()}},
-            prog_bar=True,
-            on_step=True,
-            on_epoch=True,
-            batch_size=len(images),
-            sync_dist=True,
-        )
+        values = {"train_loss": loss.detach(), **{key: value.detach() for key, value in logs.items()}}
+        self.log_dict(values, prog_bar=True, on_step=True, on_epoch=False, batch_size=len(images))
+        for key, value in values.items():
+            self._sums[key] = self._sums.get(key, torch.zeros_like(value)) + value * len(images)
+        self._num_summed += len(images)
         rate = max(group["lr"] for group in self.trainer.optimizers[0].param_groups)
         self.log("learning_rate", rate, on_step=True, on_epoch=False)
         return loss
 
-    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_index: int) -> None:
-        """Average the weights after each optimiser step, not after each accumulated batch."""
-        if self.averaged is not None and self.trainer.global_step > self._num_averaged:
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """Step, then average the weights."""
+        super().optimizer_step(*args, **kwargs)
+        if self.averaged is not None:
             self.averaged.update_parameters(self.model)
-            self._num_averaged = self.trainer.global_step
+
+    def epoch_means(self) -> dict[str, float]:
+        """Mean of each training loss over the epoch so far, on all devices together.
+
+        Kept here and not by Lightning, whose sums a run that is resumed in the middle of an epoch has lost.
+        """
+        num = self.trainer.strategy.reduce(torch.tensor(float(self._num_summed), device=self.device), reduce_op="sum")
+        return {
+            key: float(self.trainer.strategy.reduce(value, reduce_op="sum")) / float(num)
+            for key, value in self._sums.items()
+        }
 
     def on_validation_epoch_start(self) -> None:
         """Empty the confusion matrix."""
@@ -152,9 +157,15 @@ class SegmentationTraining(L.LightningModule):
         schedule = build_schedule(optimizer, self.recipe.schedule, num_steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the epoch's sums."""
+        checkpoint["loss_sums"] = {key: value.cpu() for key, value in self._sums.items()}
+        checkpoint["num_summed"] = self._num_summed
+
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take up the averaging where it stood."""
-        self._num_averaged = checkpoint["global_step"]
+        """Take up the epoch's sums."""
+        self._sums = {key: value.to(self.device) for key, value in checkpoint["loss_sums"].items()}
+        self._num_summed = checkpoint["num_summed"]
 
     def _to_unit(self, images: Tensor) -> Tensor:
         """(N, 3, H, W) uint8 -> float32 in [0, 1]."""

@@ -16,10 +16,12 @@ from matplotlib.figure import Figure
 
 from drivable.checkpoint import BEST, LAST, Checkpoint, Preprocessing, save_checkpoint
 from drivable.config import Recipe
+from drivable.data import RoadLoader
 from drivable.files import write_text, written_whole
 from drivable.training.module import SegmentationTraining
 
 RECIPE, STATE, HISTORY, CURVES = "recipe.yaml", "resume.ckpt", "history.csv", "curves.png"
+SECONDS_BETWEEN_STATES = 300.0
 
 
 def write_recipe(folder: Path, recipe: Recipe) -> None:
@@ -33,7 +35,8 @@ def write_recipe(folder: Path, recipe: Recipe) -> None:
 
 class RunFolder(Callback):
     """After every epoch: ``best.safetensors`` if its validation loss is the lowest, ``last.safetensors``,
-    ``resume.ckpt``, ``history.csv`` and ``curves.png``, each written whole or not at all.
+    ``resume.ckpt``, ``history.csv`` and ``curves.png``, each written whole or not at all; within epochs
+    ``resume.ckpt`` every few minutes.
 
     Args:
         folder: the run folder; it exists.
@@ -44,22 +47,32 @@ class RunFolder(Callback):
         self.best_loss = float("inf")
         self.history: list[dict[str, float]] = []
         self.validated_step = -1
-        self._epoch_start = 0.0
+        self._loader = {"num_batches": 0}
+        self._epoch_start = self._saved_at = time.monotonic()
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run must know."""
-        return {"best_loss": self.best_loss, "history": self.history, "validated_step": self.validated_step}
+        return {
+            "best_loss": self.best_loss,
+            "history": self.history,
+            "validated_step": self.validated_step,
+            "loader": self._loader,
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take it up again."""
         self.best_loss = state_dict["best_loss"]
         self.history = state_dict["history"]
         self.validated_step = state_dict["validated_step"]
+        self._loader = state_dict["loader"]
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write a first state, so that a run stopped in its first epoch can be resumed too."""
         if trainer.ckpt_path is None:
-            self._save_state(trainer)
+            self.save_state(trainer)
+        else:
+            # Lightning keeps the loader's position too, but has asked for the loader before it reads the state.
+            _loader(trainer).load_state_dict(self._loader)
 
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_index: int
@@ -67,6 +80,13 @@ class RunFolder(Callback):
         """Start the epoch's clock."""
         if batch_index == 0:
             self._epoch_start = time.monotonic()
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_index: int
+    ) -> None:
+        """Write the state every few minutes, between two optimiser steps."""
+        if is_between_steps(trainer, batch_index) and time.monotonic() - self._saved_at > SECONDS_BETWEEN_STATES:
+            self.save_state(trainer, within_epoch=True)
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write the checkpoints; here, and not at the end of the epoch, the validation's results are fresh."""
@@ -97,25 +117,31 @@ class RunFolder(Callback):
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write the history and the state to resume from."""
+        assert isinstance(pl_module, SegmentationTraining)
         metrics = _epoch_values(trainer)
+        rate = metrics.pop("learning_rate")
         self.history.append(
             {
                 "epoch": trainer.current_epoch + 1,
                 "step": trainer.global_step,
                 "seconds": round(time.monotonic() - self._epoch_start, 1),
-                "learning_rate": metrics.pop("learning_rate"),
+                "learning_rate": rate,
+                **pl_module.epoch_means(),
                 **metrics,
             }
         )
         if trainer.is_global_zero:
             self._write_history()
-        self._save_state(trainer)
+        self.save_state(trainer)
 
     def _write_history(self) -> None:
         write_history(self.folder / HISTORY, self.history)
         write_curves(self.folder / CURVES, self.history)
 
-    def _save_state(self, trainer: L.Trainer) -> None:
+    def save_state(self, trainer: L.Trainer, within_epoch: bool = False) -> None:
+        """Write the state to resume from."""
+        self._saved_at = time.monotonic()
+        self._loader = _loader(trainer).state_dict() if within_epoch else {"num_batches": 0}
         # Every process takes part, since they wait for each other here; the first one writes.
         if not trainer.is_global_zero:
             trainer.save_checkpoint(self.folder / STATE)
@@ -124,13 +150,21 @@ class RunFolder(Callback):
             trainer.save_checkpoint(temporary)
 
 
+def _loader(trainer: L.Trainer) -> RoadLoader:
+    loader = trainer.train_dataloader
+    assert isinstance(loader, RoadLoader)
+    return loader
+
+
 def _epoch_values(trainer: L.Trainer) -> dict[str, float]:
-    """Lightning's metrics of the epoch; it also lists each under its bare name and with ``_step``."""
-    return {
-        key.removesuffix("_epoch"): float(value)
-        for key, value in trainer.callback_metrics.items()
-        if not key.endswith("_step") and f"{key}_epoch" not in trainer.callback_metrics
-    }
+    """Lightning's metrics but the training losses, which it only knows of the last batch."""
+    return {key: float(value) for key, value in trainer.callback_metrics.items() if not key.startswith("train_loss")}
+
+
+def is_between_steps(trainer: L.Trainer, batch_index: int) -> bool:
+    """Whether a state written after this batch is exact: no gradient is half accumulated, no epoch half ended."""
+    num_done = batch_index + 1
+    return num_done % trainer.accumulate_grad_batches == 0 and num_done < trainer.num_training_batches
 
 
 def write_history(path: Path, history: list[dict[str, float]]) -> None:

@@ -10,22 +10,21 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import lightning as L
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, EarlyStopping
 from lightning.pytorch.loggers import TensorBoardLogger
-from lightning.pytorch.overrides.distributed import UnrepeatedDistributedSampler
 from lightning.pytorch.utilities import rank_zero_only
-from torch.utils.data import DataLoader, DistributedSampler
 
 from drivable.checkpoint import BEST, LAST
 from drivable.config import Recipe, load_recipe, with_data_path
 from drivable.data import (
+    EpochSampler,
     RoadData,
     RoadDataset,
+    RoadLoader,
     Sample,
     class_counts,
     open_data,
@@ -39,7 +38,7 @@ from drivable.losses import SummedLoss
 from drivable.models import build_model, load_pretrained
 from drivable.progress import progress
 from drivable.training.display import EpochLines, TrainingBar
-from drivable.training.interrupt import StopBetweenBatches, leave_ctrl_c_to_the_parent
+from drivable.training.interrupt import StopBetweenBatches
 from drivable.training.module import SegmentationTraining
 from drivable.training.run_folder import RECIPE, STATE, RunFolder, write_recipe
 
@@ -110,7 +109,7 @@ def train(recipe: Recipe, folder: Path, resume: bool = False, skip_broken: bool 
     module = SegmentationTraining(model, recipe, labels, loss, [sample.id for sample in samples["train"]])
     run_folder = RunFolder(folder)
     with _quiet_lightning():
-        stop = StopBetweenBatches()
+        stop = StopBetweenBatches(run_folder)
         trainer = _trainer(recipe, folder, run_folder, stop)
         # Only now: what fails before leaves no folder.
         make_folder(folder)
@@ -213,6 +212,7 @@ def _trainer(recipe: Recipe, folder: Path, run_folder: RunFolder, stop: StopBetw
             callbacks=callbacks,
             log_every_n_steps=10,
             num_sanity_val_steps=0,
+            use_distributed_sampler=False,  # Ours shares the pictures itself.
             enable_checkpointing=False,
             enable_model_summary=False,
             enable_progress_bar=sys.stderr.isatty(),
@@ -231,10 +231,7 @@ def _fit(
     samples: dict[str, Sequence[Sample]],
     state: Path | None,
 ) -> None:
-    loaders = {
-        split: _loader(RoadDataset(members, recipe.data.size), recipe, trainer, shuffle=split == "train")
-        for split, members in samples.items()
-    }
+    loaders = {split: _loader(members, recipe, trainer, trains=split == "train") for split, members in samples.items()}
     try:
         trainer.fit(module, loaders["train"], loaders["val"], ckpt_path=state, weights_only=True)
         if run_folder.validated_step != trainer.global_step:
@@ -250,24 +247,11 @@ def _fit(
         raise KeyboardInterrupt from stop
 
 
-def _loader(dataset: RoadDataset, recipe: Recipe, trainer: L.Trainer, shuffle: bool) -> DataLoader[Any]:
-    # One sampler for one device and for many: its order depends on (seed, epoch) alone. A validation counts every
-    # picture once, so there it is not filled up to equal shares.
-    kind = DistributedSampler if shuffle else UnrepeatedDistributedSampler
-    sampler: DistributedSampler[Any] = kind(
-        dataset, num_replicas=trainer.world_size, rank=trainer.global_rank, shuffle=shuffle, seed=recipe.seed
-    )
-    return DataLoader(
-        dataset,
-        batch_size=recipe.training.batch_size,
-        sampler=sampler,
-        num_workers=recipe.data.num_workers,
-        persistent_workers=recipe.data.num_workers > 0,
-        pin_memory=torch.cuda.is_available(),
-        worker_init_fn=leave_ctrl_c_to_the_parent,
-        # A last batch of one picture has no batch statistics.
-        drop_last=shuffle and len(sampler) >= recipe.training.batch_size,
-    )
+def _loader(samples: Sequence[Sample], recipe: Recipe, trainer: L.Trainer, trains: bool) -> RoadLoader:
+    augmentation = recipe.augmentation if trains else None
+    dataset = RoadDataset(samples, recipe.data.size, augmentation, recipe.seed)
+    sampler = EpochSampler(len(dataset), recipe.seed, trains, trainer.global_rank, trainer.world_size)
+    return RoadLoader(dataset, recipe.training.batch_size, sampler, recipe.data.num_workers)
 
 
 @contextmanager

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,12 +8,12 @@ import torch
 from PIL import Image
 
 from drivable.config.recipe import AugmentationSpec
-from drivable.data import RoadDataset, open_data, readable_samples
-from drivable.data.augmentation import Augmentation
+from drivable.data import EpochSampler, RoadDataset, RoadLoader, open_data, readable_samples
+from drivable.data.augmentation import Change, draw_change
 from drivable.data.inspection import example_sheet, inspect
 from drivable.data.overlay import draw_overlay
 from drivable.data.pack import pack
-from drivable.data.pictures import resize_image, resize_label_map
+from drivable.data.pictures import picture_size, read_image, resize_image, resize_label_map
 from drivable.errors import DataError, OutputError
 from drivable.labels import BDD100K_DRIVABLE
 
@@ -20,7 +21,7 @@ Make = Callable[..., Path]
 
 
 def test_items_have_one_size(make_bdd100k: Make) -> None:
-    item = RoadDataset(open_data(make_bdd100k()).all_samples, (18, 32))[2]
+    item = RoadDataset(open_data(make_bdd100k()).all_samples, (18, 32))[0, 2]
     assert item["images"].shape == (3, 18, 32)
     assert item["images"].dtype == torch.uint8
     assert item["label_maps"].unique().tolist() == [0, 1, 2]
@@ -43,8 +44,6 @@ def test_pictures_shrink_by_area() -> None:
 
 
 def test_exif_orientation_is_obeyed(tmp_path: Path) -> None:
-    from drivable.data.pictures import read_image
-
     picture = Image.fromarray(np.zeros((20, 30, 3), dtype=np.uint8))
     exif = picture.getexif()
     exif[0x0112] = 6
@@ -60,43 +59,145 @@ def test_broken_pictures_are_parted(make_bdd100k: Make) -> None:
     assert "b.jpg: not a picture" in str(faults[0])
 
 
-def test_augmentation_moves_picture_and_label_together() -> None:
-    torch.manual_seed(0)
+def blocks(size: tuple[int, int] = (60, 108)) -> np.ndarray:
+    """A label map of random blocks."""
+    coarse = np.random.default_rng(0).integers(0, 3, (size[0] // 12, size[1] // 12), dtype=np.uint8)
+    return coarse.repeat(12, 0).repeat(12, 1)
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+def test_augmentation_moves_picture_and_label_together(scale: int) -> None:
     spec = AugmentationSpec(flip=0.5, scale_crop=(0.3, 1.0))
-    label_maps = torch.randint(0, 3, (8, 5, 9), dtype=torch.uint8)
-    label_maps = label_maps.repeat_interleave(12, 1).repeat_interleave(12, 2)
-    images = label_maps[:, None].repeat(1, 3, 1, 1).float() / 2
-    changed, moved = Augmentation(spec, (60, 108))(images, label_maps)
-    assert changed.shape == images.shape
-    assert moved.dtype == torch.uint8
-    assert set(moved.unique().tolist()) <= {0, 1, 2}
-    assert not torch.equal(moved, label_maps)
-    # Bilinear pictures and nearest labels differ only along borders.
-    assert ((changed[:, 0] * 2 - moved).abs() < 0.5).float().mean() > 0.95
+    label_map = blocks()
+    # The picture may have been read at another scale than the mask.
+    image = np.repeat((label_map * 100).repeat(scale, 0).repeat(scale, 1)[..., None], 3, axis=2)
+    for seed in range(8):
+        change = draw_change(spec, (60, 108), np.random.default_rng(seed))
+        changed, moved = change.apply(image, label_map, (60, 108))
+        assert changed.shape == (60, 108, 3)
+        assert moved.shape == (60, 108)
+        assert set(np.unique(moved)) <= {0, 1, 2}
+        assert not np.array_equal(moved, label_map)
+        # Bilinear pictures and nearest labels differ only along borders.
+        assert (np.abs(changed[..., 0] - moved * 100.0) < 50).mean() > 0.95
+
+
+def test_a_crop_takes_what_it_says() -> None:
+    label_map = np.arange(24, dtype=np.uint8).reshape(4, 6)
+    image = np.repeat(label_map[..., None] * 10, 3, axis=2)
+    change = Change(crop=(1 / 3, 0.5, 0.5, 0.5))
+    changed, moved = change.apply(image, label_map, (2, 3))
+    assert moved.tolist() == [[14, 15, 16], [20, 21, 22]]
+    assert changed[..., 0].tolist() == [[140, 150, 160], [200, 210, 220]]
+    flipped, mirrored = replace(change, flip=True).apply(image, label_map, (2, 3))
+    assert mirrored.tolist() == [[16, 15, 14], [22, 21, 20]]
+    assert flipped[..., 0].tolist() == [[160, 150, 140], [220, 210, 200]]
+    whole = Change(flip=True).apply(image, label_map, (4, 6))[1]
+    assert np.array_equal(whole, label_map[:, ::-1])
 
 
 def test_augmentation_keeps_ignored_pixels() -> None:
-    label_maps = torch.full((2, 32, 64), 255, dtype=torch.uint8)
-    _, moved = Augmentation(AugmentationSpec(flip=1.0, scale_crop=(0.5, 0.5)), (32, 64))(
-        torch.rand(2, 3, 32, 64), label_maps
-    )
-    assert moved.unique().tolist() == [255]
+    label_map = np.full((32, 64), 255, dtype=np.uint8)
+    change = draw_change(AugmentationSpec(flip=1.0, scale_crop=(0.5, 0.5)), (32, 64), np.random.default_rng(0))
+    assert np.unique(change.apply(np.zeros((32, 64, 3), dtype=np.uint8), label_map, (32, 64))[1]).tolist() == [255]
 
 
-def test_colour_changes_leave_labels_alone() -> None:
-    torch.manual_seed(0)
-    images, label_maps = torch.rand(4, 3, 32, 64), torch.randint(0, 3, (4, 32, 64), dtype=torch.uint8)
-    spec = AugmentationSpec(brightness=0.3, contrast=0.3, saturation=0.3, hue=0.05, blur=1.0)
-    changed, same = Augmentation(spec, (32, 64))(images, label_maps)
-    assert torch.equal(same, label_maps)
-    assert not torch.allclose(changed, images)
-    assert changed.min() >= 0
-    assert changed.max() <= 1
+def test_colour_changes_by_their_formulas() -> None:
+    image = np.random.default_rng(0).integers(60, 180, (32, 64, 3), dtype=np.uint8)
+    label_map = np.zeros((32, 64), dtype=np.uint8)
+    grey = image @ np.array([0.299, 0.587, 0.114])
+
+    def changed(**values: float) -> np.ndarray:
+        return Change(**values).apply(image, label_map, (32, 64))[0].astype(float)  # type: ignore[arg-type]
+
+    assert np.abs(changed(brightness=1.2) - image * 1.2).max() <= 0.53
+    assert np.abs(changed(saturation=0.0) - grey[..., None]).max() <= 0.53
+    assert np.abs(changed(contrast=0.0) - grey.mean()).max() <= 0.6
+    # A turn of the hue keeps what is grey and each pixel's brightness; a whole one changes nothing.
+    turned = changed(hue=0.1)
+    assert np.abs(turned - image).max() > 5
+    assert np.abs(turned @ np.array([0.299, 0.587, 0.114]) - grey).mean() < 1
+    assert np.abs(changed(hue=1.0) - image).max() <= 0.53
+    assert changed(blur=1.5).std() < image.std() * 0.7
+
+
+def test_an_item_depends_on_seed_epoch_and_index_alone(make_bdd100k: Make) -> None:
+    samples = open_data(make_bdd100k()).all_samples
+    spec = AugmentationSpec(flip=0.5, scale_crop=(0.3, 1.0), brightness=0.3, blur=0.5)
+
+    def item(seed: int, epoch: int) -> torch.Tensor:
+        return RoadDataset(samples, (36, 64), spec, seed)[epoch, 1]["label_maps"]
+
+    assert torch.equal(item(1, 0), item(1, 0))
+    assert not torch.equal(item(1, 0), item(1, 1))
+    assert not torch.equal(item(1, 0), item(2, 0))
 
 
 def test_the_course_changes_nothing() -> None:
-    images, label_maps = torch.rand(2, 3, 32, 64), torch.zeros(2, 32, 64, dtype=torch.uint8)
-    assert Augmentation(AugmentationSpec(), (32, 64))(images, label_maps)[0] is images
+    assert draw_change(AugmentationSpec(), (32, 64), np.random.default_rng(0)) == Change()
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_a_loader_starts_in_the_middle_of_an_epoch(make_bdd100k: Make, num_workers: int) -> None:
+    data = open_data(make_bdd100k(ids=tuple(f"{i:02d}" for i in range(20))))
+    dataset = RoadDataset(data.all_samples, (32, 64), AugmentationSpec(flip=0.5, scale_crop=(0.5, 1.0)))
+
+    def loader() -> RoadLoader:
+        return RoadLoader(dataset, 3, EpochSampler(len(dataset), seed=5, shuffle=True), num_workers)
+
+    whole = loader()
+    assert len(whole) == 6
+    whole.order.set_epoch(2)
+    batches = list(whole)
+    assert len({i for batch in batches for i in batch["indices"].tolist()}) == 18
+    stopped = loader()
+    stopped.order.set_epoch(2)
+    running = iter(stopped)
+    for _ in range(4):
+        next(running)
+    state = stopped.state_dict()
+    assert state == {"num_batches": 4}
+    resumed = loader()
+    resumed.load_state_dict(state)
+    resumed.order.set_epoch(2)
+    rest = list(resumed)
+    assert len(rest) == 2
+    for want, got in zip(batches[4:], rest, strict=True):
+        assert torch.equal(want["images"], got["images"])
+        assert torch.equal(want["label_maps"], got["label_maps"])
+        assert torch.equal(want["indices"], got["indices"])
+    # The next epoch is whole again, in another order.
+    resumed.order.set_epoch(3)
+    following = [batch["indices"] for batch in resumed]
+    assert len(following) == 6
+    assert not torch.equal(following[0], batches[0]["indices"])
+
+
+@pytest.mark.parametrize(("shuffle", "counts"), [(True, [4, 4, 4]), (False, [4, 3, 3])])
+def test_processes_share_the_pictures(shuffle: bool, counts: list[int]) -> None:
+    shares = [list(EpochSampler(10, 1, shuffle, rank, 3)) for rank in range(3)]
+    assert [len(share) for share in shares] == counts == [len(EpochSampler(10, 1, shuffle, r, 3)) for r in range(3)]
+    assert {index for share in shares for _, index in share} == set(range(10))
+
+
+def test_large_jpegs_are_read_at_a_reduced_scale(tmp_path: Path) -> None:
+    rows, columns = np.mgrid[:360, :640]
+    image = np.stack([rows * 255 / 360, columns * 255 / 640, (rows + columns) % 256], axis=2).astype(np.uint8)
+    Image.fromarray(image).save(tmp_path / "road.jpg", quality=95)
+    assert read_image(tmp_path / "road.jpg").shape == (360, 640, 3)
+    half = read_image(tmp_path / "road.jpg", at_least=(170, 300))
+    assert half.shape == (180, 320, 3)
+    assert np.abs(half.astype(float) - resize_image(image, (180, 320)))[..., :2].mean() < 2
+    assert read_image(tmp_path / "road.jpg", at_least=(181, 100)).shape == (225, 400, 3)
+    (tmp_path / "cut.jpg").write_bytes((tmp_path / "road.jpg").read_bytes()[:-2000])
+    with pytest.raises(DataError, match=r"cut\.jpg: broken picture"):
+        read_image(tmp_path / "cut.jpg", at_least=(90, 160))
+    # An EXIF orientation is still obeyed.
+    turned = Image.fromarray(image)
+    turned.getexif()[274] = 6
+    turned.save(tmp_path / "turned.jpg", exif=turned.getexif())
+    assert read_image(tmp_path / "turned.jpg", at_least=(10, 10)).shape == (640, 360, 3)
+    assert picture_size(tmp_path / "turned.jpg") == (640, 360)
 
 
 def test_overlay_tints_road_only() -> None:

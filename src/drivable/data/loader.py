@@ -1,0 +1,108 @@
+"""Batches in worker processes, from any position of any epoch."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Sampler
+
+from drivable.data.dataset import Batch, Draw, RoadDataset
+
+
+class EpochSampler(Sampler[Draw]):
+    """The order of an epoch's pictures, which depends on the seed and the epoch alone.
+
+    Args:
+        num_samples: pictures in the data set.
+        seed: of the order.
+        shuffle: whether there is one; otherwise the pictures come as they stand.
+        rank: this process of several that share the pictures.
+        num_processes: how many share them. With ``shuffle`` all get the same number, some pictures twice; without,
+            every picture comes once, since a validation must not count one twice.
+
+    Example:
+        >>> list(EpochSampler(3, seed=0, shuffle=False))
+        [(0, 0), (0, 1), (0, 2)]
+    """
+
+    def __init__(self, num_samples: int, seed: int, shuffle: bool, rank: int = 0, num_processes: int = 1) -> None:
+        self.num_samples = num_samples
+        self.seed = seed
+        self.shuffle = shuffle
+        self.rank = rank
+        self.num_processes = num_processes
+        self.epoch = 0
+        self.num_skipped = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch; Lightning calls this before each."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        if self.shuffle:
+            return -(-self.num_samples // self.num_processes)
+        return len(range(self.rank, self.num_samples, self.num_processes))
+
+    def __iter__(self) -> Iterator[Draw]:
+        order = np.arange(self.num_samples)
+        if self.shuffle:
+            order = np.random.default_rng((self.seed, self.epoch)).permutation(self.num_samples)
+            order = np.resize(order, len(self) * self.num_processes)
+        for index in order[self.rank :: self.num_processes][self.num_skipped :].tolist():
+            yield self.epoch, index
+
+
+class RoadLoader(DataLoader[Batch]):
+    """A loader that knows how far its epoch is, and starts in its middle.
+
+    Args:
+        dataset: what to load.
+        batch_size: pictures in a batch.
+        sampler: their order.
+        num_workers: processes that read; 0 reads in this one.
+
+    Example:
+        >>> loader = RoadLoader(dataset, 8, EpochSampler(len(dataset), seed=1, shuffle=True), num_workers=2)
+    """
+
+    def __init__(self, dataset: RoadDataset, batch_size: int, sampler: EpochSampler, num_workers: int = 0) -> None:
+        super().__init__(
+            dataset,
+            batch_size=batch_size,
+            sampler=sampler,
+            num_workers=num_workers,
+            persistent_workers=num_workers > 0,
+            pin_memory=torch.cuda.is_available(),
+            # A last batch of one picture has no batch statistics.
+            drop_last=sampler.shuffle and len(sampler) >= batch_size,
+            worker_init_fn=_start_worker,
+        )
+        self.order = sampler
+        self._num_done = 0
+        self._start = 0
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        self._num_done, self._start = self._start, 0
+        self.order.num_skipped = self._num_done * (self.batch_size or 1)
+        for batch in super().__iter__():
+            self._num_done += 1
+            yield batch
+
+    def state_dict(self) -> dict[str, int]:
+        """How many batches of the epoch have been handed out."""
+        return {"num_batches": self._num_done}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Start the next epoch after so many batches."""
+        self._start = state["num_batches"]
+
+
+def _start_worker(worker: int) -> None:
+    # The terminal sends Ctrl-C to workers too, which must outlive the batch that is being finished.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # One process reads one picture at a time; more threads only get in each other's way.
+    torch.set_num_threads(1)
