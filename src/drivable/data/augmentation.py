@@ -19,6 +19,7 @@ _ASPECT_JITTER = 0.85
 _RESOLUTION = 0.75
 _LUMA = np.array([0.299, 0.587, 0.114])
 _TO_YIQ = np.array([_LUMA, [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
+_FROM_YIQ = np.linalg.inv(_TO_YIQ)
 
 
 @dataclass(frozen=True)
@@ -64,37 +65,31 @@ class Change:
         """
         if self.crop == (0.0, 0.0, 1.0, 1.0):
             image, label_map = resize_image(image, size), resize_label_map(label_map, size)
-            if self.flip:
-                image, label_map = cv2.flip(image, 1), cv2.flip(label_map, 1)  # type: ignore[assignment]
         else:
-            image = self._warped(image, size, cv2.INTER_LINEAR)
-            label_map = self._warped(label_map, size, cv2.INTER_NEAREST)
+            image = self._cropped(image, size, cv2.INTER_LINEAR)
+            label_map = self._cropped(label_map, size, cv2.INTER_NEAREST_EXACT)
+        if self.flip:
+            image, label_map = cv2.flip(image, 1), cv2.flip(label_map, 1)  # type: ignore[assignment]
         if (self.brightness, self.contrast, self.saturation, self.hue) != (1.0, 1.0, 1.0, 0.0):
             image = cv2.transform(image, self._color_matrix(image))  # type: ignore[assignment]
         if self.blur:
             image = cv2.GaussianBlur(image, (5, 5), self.blur)  # type: ignore[assignment]
         return image, label_map
 
-    def _warped(self, pixels: Pixels, size: tuple[int, int], interpolation: int) -> Pixels:
+    def _cropped(self, pixels: Pixels, size: tuple[int, int], interpolation: int) -> Pixels:
         height, width = pixels.shape[:2]
         left, top, share_x, share_y = self.crop
-        scale_x, scale_y = share_x * width / size[1], share_y * height / size[0]
-        start_x = left * width
-        if self.flip:
-            start_x, scale_x = start_x + share_x * width, -scale_x
-        # From a pixel's centre in the result to its centre in the picture.
-        back = np.array([[scale_x, 0, start_x + scale_x / 2 - 0.5], [0, scale_y, top * height + scale_y / 2 - 0.5]])
-        flags = interpolation | cv2.WARP_INVERSE_MAP
-        return np.asarray(
-            cv2.warpAffine(pixels, back, size[::-1], flags=flags, borderMode=cv2.BORDER_REPLICATE), dtype=np.uint8
-        )
+        # To the nearest pixel of either: what picture and label map may differ by is less than one of theirs.
+        columns = slice(round(left * width), max(round(left * width) + 1, round((left + share_x) * width)))
+        rows = slice(round(top * height), max(round(top * height) + 1, round((top + share_y) * height)))
+        return np.asarray(cv2.resize(pixels[rows, columns], size[::-1], interpolation=interpolation), dtype=np.uint8)
 
     def _color_matrix(self, image: Pixels) -> Matrix:
         """(3, 4): all colour changes are affine in RGB, so one matrix does them together."""
-        turn = 2 * math.pi * self.hue
-        rotation = np.array([[1, 0, 0], [0, math.cos(turn), -math.sin(turn)], [0, math.sin(turn), math.cos(turn)]])
-        saturation = self.saturation * np.eye(3) + (1 - self.saturation) * np.tile(_LUMA, (3, 1))
-        color = self.brightness * np.linalg.inv(_TO_YIQ) @ rotation @ _TO_YIQ @ saturation
+        cos, sin = math.cos(2 * math.pi * self.hue), math.sin(2 * math.pi * self.hue)
+        rotation = np.array([[1, 0, 0], [0, cos, -sin], [0, sin, cos]])
+        saturation = self.saturation * np.eye(3) + (1 - self.saturation) * _LUMA
+        color = self.brightness * _FROM_YIQ @ rotation @ _TO_YIQ @ saturation
         grey = float(_LUMA @ cv2.mean(image)[:3]) * self.brightness
         return np.hstack([self.contrast * color, np.full((3, 1), (1 - self.contrast) * grey)])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -48,14 +49,16 @@ class MaskConvention:
                 f"{file}: mask of mode {picture.mode}; {self.name} has one 8-bit channel of ids. Save it as an 8-bit "
                 "grey or palette PNG"
             )
-        raw = np.asarray(picture)
-        occurring = np.flatnonzero(np.bincount(raw.ravel(), minlength=256))
-        unknown = [value for value in occurring.tolist() if value not in self.values]
+        # Pillow's histogram is the fastest way to the values that occur; a palette mask has one of its indices.
+        unknown = [value for value, count in enumerate(picture.histogram()) if count and value not in self.values]
         if unknown:
             raise DataError(f"{file}: unknown ids {unknown[:8]}; {self.name} has {sorted(self.values)}")
+        raw = np.asarray(picture)
+        if all(value == class_id for value, class_id in self.values.items()):
+            return raw
         table = np.zeros(256, dtype=np.uint8)
         table[list(self.values)] = list(self.values.values())
-        return np.asarray(table[raw])
+        return np.asarray(cv2.LUT(raw, table), dtype=np.uint8)
 
     def _from_colors(self, file: Stored) -> Pixels:
         assert self.colors is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypedDict
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -12,7 +13,9 @@ from torch.utils.data import Dataset
 
 from drivable.config.recipe import AugmentationSpec
 from drivable.data.augmentation import Change, draw_change
-from drivable.data.samples import Sample, read_pair
+from drivable.data.label_memory import LabelMemory
+from drivable.data.pictures import Pixels
+from drivable.data.samples import Sample, Size, read_pair
 from drivable.errors import DataError
 
 Draw = tuple[int, int]
@@ -57,6 +60,7 @@ class RoadDataset(Dataset[Batch]):
         self.size = size
         self.augmentation = augmentation
         self.seed = seed
+        self._memory = LabelMemory(len(samples))
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -66,14 +70,23 @@ class RoadDataset(Dataset[Batch]):
         change = Change()
         if self.augmentation is not None:
             change = draw_change(self.augmentation, self.size, np.random.default_rng((self.seed, epoch, index)))
-        image, label_map = read_pair(self.samples[index], change.least_size(self.size))
+        image, label_map = self._read(index, change.least_size(self.size))
         image, label_map = change.apply(image, label_map, self.size)
         return Batch(
             # Colours first already here, in the worker, where the copy costs the training nothing.
-            images=torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))),
+            images=torch.from_numpy(np.stack(cv2.split(image))),
             label_maps=torch.from_numpy(label_map),
             indices=torch.tensor(index),
         )
+
+    def _read(self, index: int, at_least: Size) -> tuple[Pixels, Pixels]:
+        sample = self.samples[index]
+        known = self._memory.get(index)
+        if known is not None:
+            return sample.image.read(at_least), known
+        image, label_map = read_pair(sample, at_least)
+        self._memory.keep(index, label_map)
+        return image, label_map
 
 
 def readable_samples(

@@ -67,12 +67,24 @@ def read_image(file: Stored | str, at_least: tuple[int, int] | None = None) -> P
         with Image.open(BytesIO(content)) as picture:
             upright = picture.getexif().get(_ORIENTATION, 1) == 1
             if picture.format == "JPEG" and picture.mode in ("RGB", "L") and upright:
-                height, width = at_least or (0, 0)
+                height, width = _reduced((picture.height, picture.width), at_least)
                 try:
                     return np.asarray(simplejpeg.decode_jpeg(content, "RGB", min_height=height, min_width=width))
                 except ValueError:
                     pass  # It also refuses what is merely odd; Pillow decides and finds the words.
             return _to_rgb(ImageOps.exif_transpose(picture), file)
+
+
+def _reduced(size: tuple[int, int], at_least: tuple[int, int] | None) -> tuple[int, int]:
+    """The smallest of a JPEG's sizes at 1/8, 1/4, 1/2 and 1 that is at least so large.
+
+    The decoder knows eighths in between, which take longer than the whole picture.
+    """
+    for divisor in (8, 4, 2):
+        height, width = -(-size[0] // divisor), -(-size[1] // divisor)
+        if at_least is not None and height >= at_least[0] and width >= at_least[1]:
+            return height, width
+    return size
 
 
 def picture_size(file: Stored) -> tuple[int, int]:

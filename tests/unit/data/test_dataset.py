@@ -1,3 +1,5 @@
+import pickle
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +13,7 @@ from drivable.config.recipe import AugmentationSpec
 from drivable.data import EpochSampler, RoadDataset, RoadLoader, open_data, readable_samples
 from drivable.data.augmentation import Change, draw_change
 from drivable.data.inspection import example_sheet, inspect
+from drivable.data.label_memory import LabelMemory
 from drivable.data.overlay import draw_overlay
 from drivable.data.pack import pack
 from drivable.data.pictures import picture_size, read_image, resize_image, resize_label_map
@@ -133,6 +136,36 @@ def test_an_item_depends_on_seed_epoch_and_index_alone(make_bdd100k: Make) -> No
     assert not torch.equal(item(1, 0), item(2, 0))
 
 
+def test_label_maps_are_remembered_by_all_processes(make_bdd100k: Make) -> None:
+    root = make_bdd100k()
+    dataset = RoadDataset(open_data(root).all_samples, (36, 64))
+    loader = RoadLoader(dataset, 1, EpochSampler(3, seed=0, shuffle=False), num_workers=2)
+    first = [batch["label_maps"] for batch in loader]
+    shutil.rmtree(root / "labels")
+    # Another worker has the turn here than in the first epoch, and this process has read none.
+    again = RoadLoader(dataset, 3, EpochSampler(3, seed=0, shuffle=False), num_workers=2)
+    assert torch.equal(torch.cat(first), next(iter(again))["label_maps"])
+    assert torch.equal(first[1][0], dataset[5, 1]["label_maps"])
+
+
+def test_label_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    memory = LabelMemory(3)
+    label_map = blocks()
+    memory.keep(1, label_map)
+    assert np.array_equal(pickle.loads(pickle.dumps(memory)).get(1), label_map)
+    assert memory.get(0) is None
+    assert memory.get(2) is None
+    # Too rich for its slot.
+    memory.keep(2, np.random.default_rng(0).integers(0, 200, (300, 300), dtype=np.uint8))
+    assert memory.get(2) is None
+    (file,) = tmp_path.iterdir()
+    file.write_bytes(file.read_bytes()[:-3])
+    assert memory.get(1) is None
+    del memory
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_course_changes_nothing() -> None:
     assert draw_change(AugmentationSpec(), (32, 64), np.random.default_rng(0)) == Change()
 
@@ -188,7 +221,7 @@ def test_large_jpegs_are_read_at_a_reduced_scale(tmp_path: Path) -> None:
     half = read_image(tmp_path / "road.jpg", at_least=(170, 300))
     assert half.shape == (180, 320, 3)
     assert np.abs(half.astype(float) - resize_image(image, (180, 320)))[..., :2].mean() < 2
-    assert read_image(tmp_path / "road.jpg", at_least=(181, 100)).shape == (225, 400, 3)
+    assert read_image(tmp_path / "road.jpg", at_least=(181, 100)).shape == (360, 640, 3)
     (tmp_path / "cut.jpg").write_bytes((tmp_path / "road.jpg").read_bytes()[:-2000])
     with pytest.raises(DataError, match=r"cut\.jpg: broken picture"):
         read_image(tmp_path / "cut.jpg", at_least=(90, 160))
