@@ -17,6 +17,12 @@ from drivable.data.rendered import write_rendered_dataset
 torch.set_num_threads(1)
 
 
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test leaves anything in the user's cache, or finds something there."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
 @pytest.fixture(scope="session")
 def rendered_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A rendered data set of 24 train, 8 val and 8 test pictures, 96x160, in BDD100K's layout. Not to be changed."""

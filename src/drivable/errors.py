@@ -15,7 +15,16 @@ class ConfigError(DrivableError):
 
 
 class DataError(DrivableError):
-    """A picture, a label or a data folder is missing, unreadable or contradictory."""
+    """A picture, a label or a data folder is missing, unreadable or contradictory.
+
+    Args:
+        message: one line.
+        kind: of finding, where an inspection of the data tells this fault from others.
+    """
+
+    def __init__(self, message: str, kind: str | None = None) -> None:
+        super().__init__(message)
+        self.kind = kind
 
 
 class CheckpointError(DrivableError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -42,6 +43,23 @@ def written_whole(path: Path) -> Iterator[Path]:
             shutil.rmtree(temporary, ignore_errors=True)
         elif temporary.exists():
             temporary.unlink()
+
+
+def cache_file(room: str, key: str, suffix: str) -> Path:
+    """Where something that can be made again is kept for the user: below ``$XDG_CACHE_HOME`` or ``~/.cache``.
+
+    Args:
+        room: folder below ``drivable/``.
+        key: what it belongs to, such as a path; any text.
+        suffix: of the file.
+
+    Example:
+        >>> cache_file("inspections", "/data/bdd100k", "jsonl").parent.name
+        'inspections'
+    """
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    digest = hashlib.blake2b(key.encode(), digest_size=12).hexdigest()
+    return home / "drivable" / room / f"{digest}.{suffix}"
 
 
 def refuse_used(path: Path, hint: str = "choose a new one") -> None:

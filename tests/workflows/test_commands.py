@@ -216,9 +216,12 @@ def test_train_resumes_and_refuses_a_full_folder(run: Run, trained: Path, render
 
 def test_data_inspect(run: Run, rendered_data: Path, tmp_path: Path) -> None:
     sheet, report = tmp_path / "sheet.jpg", tmp_path / "i.json"
-    code, out, _ = run("data", "inspect", rendered_data, "--sheet", sheet, "--json", report)
+    page = tmp_path / "page.html"
+    code, out, _ = run("data", "inspect", rendered_data, "--sheet", sheet, "--json", report, "--page", page)
     assert code == 0
     assert "test 8, train 24, val 8" in out
+    assert "Nothing to find fault with" in page.read_text() or "note" in page.read_text()
+    assert page.read_text().count("data:image/") >= 4
     found = json.loads(report.read_text())
     assert sum(found["class_shares"].values()) == pytest.approx(1)
     assert Image.open(sheet).size[0] > 1000
@@ -228,11 +231,20 @@ def test_data_inspect_fails_on_faults(run: Run, make_bdd100k: Callable[..., Path
     root = make_bdd100k()
     (root / "images/100k/train/b.jpg").write_bytes(b"")
     (root / "images/100k/train/a.jpg").unlink()
-    code, out, err = run("data", "inspect", root, "--sheet", tmp_path / "s.jpg")
+    code, out, err = run("data", "inspect", root, "--page", tmp_path / "page.html", "--json", tmp_path / "i.json")
     assert code == 1
-    assert "b.jpg" in err
-    assert "a.png: mask without its picture" in err
-    assert "unreadable pairs" in out
+    assert "unreadable-picture" in out
+    assert "error: missing-picture" in err
+    assert "a.png: label without its picture" in err
+    assert "2 faults would spoil a training" in err
+    faults = json.loads((tmp_path / "i.json").read_text())["faults"]
+    assert {(fault["kind"], Path(fault["path"]).name) for fault in faults} == {
+        ("missing-picture", "a.png"),
+        ("unreadable-picture", "b.jpg"),
+        ("blank-picture", "c.jpg"),
+    }
+    assert all(fault["message"] and fault["remedy"] for fault in faults)
+    assert "b.jpg" in (tmp_path / "page.html").read_text()
 
 
 def test_data_split_and_pack(run: Run, make_bdd100k: Callable[..., Path], tmp_path: Path) -> None:

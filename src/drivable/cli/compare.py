@@ -9,6 +9,7 @@ import typer
 
 from drivable.cli.options import (
     DeviceOption,
+    IdsOption,
     LayoutOption,
     SkipBrokenOption,
     SplitsOption,
@@ -28,6 +29,7 @@ def compare(
     split: Annotated[str, typer.Option(help="train, val, test, all, <folder>/<name> or a file of ids.")] = "test",
     splits: SplitsOption = None,
     layout: LayoutOption = "auto",
+    ids: IdsOption = None,
     size: Annotated[str | None, typer.Option(help="Score at HEIGHTxWIDTH instead of the pictures' own size.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for comparison.md, .csv and .png.")] = Path("comparison"),
     skip_broken: SkipBrokenOption = False,
@@ -45,7 +47,7 @@ def compare(
     if len(set(runs)) < len(runs):
         raise ConfigError("compare: the same run stands there twice")
     at = None if size is None else parse_size(size)
-    road_data = None if data is None else open_data(data, layout)
+    road_data = None if data is None else open_data(data, layout, ids)
     segmenters = [load(run, device) for run in runs]
     samples: tuple[Sample, ...] = ()
     if road_data is not None:

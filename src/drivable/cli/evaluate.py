@@ -9,6 +9,7 @@ import typer
 from drivable.cli.options import (
     DataOption,
     DeviceOption,
+    IdsOption,
     LayoutOption,
     SkipBrokenOption,
     SplitsOption,
@@ -27,6 +28,7 @@ def evaluate(
     split: Annotated[str, typer.Option(help="train, val, test, all, <folder>/<name> or a file of ids.")] = "test",
     splits: SplitsOption = None,
     layout: LayoutOption = "auto",
+    ids: IdsOption = None,
     size: Annotated[
         str | None, typer.Option(help="Compare at HEIGHTxWIDTH instead of each picture's own size.")
     ] = None,
@@ -43,7 +45,7 @@ def evaluate(
 
     at = None if size is None else parse_size(size)
     segmenter = load(model, device)
-    road_data = open_data(data, layout)
+    road_data = open_data(data, layout, ids)
     samples = select_split(road_data, split, agreed_splits(road_data, splits, [segmenter.checkpoint.recipe]))
     with progress("scoring", len(samples)) as advance:
         evaluation = run_evaluation(segmenter, samples, road_data.labels, at, skip_broken, advance)

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 DataOption = Annotated[Path, typer.Option("--data", help="Data root.")]
 LayoutOption = Annotated[str, typer.Option("--layout", help="Layout of the data root; auto recognises it.")]
+IdsOption = Annotated[
+    str | None,
+    typer.Option("--ids", help="What mask values mean, where not what their place says: current, 2018 or 0-255."),
+]
 SplitsOption = Annotated[
     str | None, typer.Option("--splits", help="Folder below splits/ with the files of ids, such as course.")
 ]

@@ -37,6 +37,9 @@ class DataSpec(_Section):
 
     path: str | None = Field(default=None, description="Data root; --data on the command line wins.")
     layout: str = Field(default="auto", description="A layout's name, or 'auto' to recognise it.")
+    ids: Literal["current", "2018", "0-255"] | None = Field(
+        default=None, description="What mask values mean, where it is not what their place says."
+    )
     splits: str | None = Field(default=None, description="Folder of split files below splits/, such as 'course'.")
     size: Size = Field(default=(360, 640), description="(height, width) the network works at, in pixels.")
     normalization: Normalization | None = Field(

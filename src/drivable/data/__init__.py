@@ -5,7 +5,7 @@ from drivable.data.dataset import Batch, RoadDataset, readable_samples
 from drivable.data.layouts import LAYOUTS, RoadData, open_data, open_labels
 from drivable.data.loader import EpochSampler, RoadLoader
 from drivable.data.samples import Sample, read_pair
-from drivable.data.splits import seeded_split, select_split, write_split
+from drivable.data.splits import balanced_split, drive_of, seeded_split, select_split, write_split
 
 __all__ = [
     "LAYOUTS",
@@ -15,7 +15,9 @@ __all__ = [
     "RoadDataset",
     "RoadLoader",
     "Sample",
+    "balanced_split",
     "class_counts",
+    "drive_of",
     "open_data",
     "open_labels",
     "read_pair",

@@ -47,13 +47,16 @@ class MaskConvention:
         if picture.mode not in ("L", "P"):
             raise DataError(
                 f"{file}: mask of mode {picture.mode}; {self.name} has one 8-bit channel of ids. Save it as an 8-bit "
-                "grey or palette PNG"
+                "grey or palette PNG",
+                kind="mask-format",
             )
         # Pillow's histogram is the fastest way to the values that occur; a palette mask has one of its indices.
         unknown = [value for value, count in enumerate(picture.histogram()) if count and value not in self.values]
         if unknown:
-            raise DataError(f"{file}: unknown ids {unknown[:8]}; {self.name} has {sorted(self.values)}")
-        raw = np.asarray(picture)
+            raise DataError(
+                f"{file}: unknown ids {unknown[:8]}; {self.name} has {sorted(self.values)}", kind="unknown-ids"
+            )
+        raw = np.array(picture)
         if all(value == class_id for value, class_id in self.values.items()):
             return raw
         table = np.zeros(256, dtype=np.uint8)
@@ -70,7 +73,8 @@ class MaskConvention:
         if unknown.any():
             found = [[int(v) >> 16, int(v) >> 8 & 255, int(v) & 255] for v in np.unique(packed[unknown])[:4]]
             raise DataError(
-                f"{file}: unknown colours {found}; {self.name} has {[list(color) for color in self.colors][:40]}"
+                f"{file}: unknown colours {found}; {self.name} has {[list(color) for color in self.colors][:40]}",
+                kind="unknown-ids",
             )
         return np.asarray(np.array([ids[int(v)] for v in known], dtype=np.uint8)[places])
 
@@ -105,6 +109,16 @@ COLORS_2018 = MaskConvention(
         (0, 0, 255): _ALTERNATIVE,
     },
 )
+
+
+DRIVABLE_OR_NOT = LabelSet(("drivable", "background"), ((219, 94, 86), (0, 0, 0)), "background")
+YES_OR_NO = MaskConvention("a yes-or-no mask", values={0: 1, 255: 0})
+# What --ids names: a label set and what the masks' values mean in it.
+IDS: dict[str, tuple[LabelSet, MaskConvention]] = {
+    "current": (BDD100K_DRIVABLE, CURRENT_IDS),
+    "2018": (BDD100K_DRIVABLE, IDS_2018),
+    "0-255": (DRIVABLE_OR_NOT, YES_OR_NO),
+}
 
 
 def identity_convention(labels: LabelSet) -> MaskConvention:
@@ -146,5 +160,7 @@ def confirm_background(label_maps: Iterable[Pixels], labels: LabelSet, where: st
         f"{where}: read that way the pixels would be {listed}, but background is the largest class of road pictures. "
         "The ids mean something else than this place says: current masks (labels/drivable/masks) have 0 direct, "
         "1 alternative, 2 background; 2018 masks (drivable_maps/labels, *_drivable_id.png) have 0 background, "
-        "1 direct, 2 alternative. Move the files to where their ids belong, or describe them in a labels.yaml"
+        "1 direct, 2 alternative. Read them with --ids 2018, --ids current or --ids 0-255 (data.ids in a recipe), or "
+        "describe them in a labels.yaml",
+        kind="rotated-ids",
     )

@@ -140,7 +140,7 @@ def resumed_recipe(folder: Path, data_path: Path | None = None) -> Recipe:
 def _open_splits(recipe: Recipe, skip_broken: bool) -> tuple[RoadData, dict[str, Sequence[Sample]], int]:
     if recipe.data.path is None:
         raise ConfigError("no data: give --data PATH or set data.path in the recipe")
-    data = open_data(recipe.data.path, recipe.data.layout)
+    data = open_data(recipe.data.path, recipe.data.layout, recipe.data.ids)
     samples: dict[str, Sequence[Sample]] = {
         split: select_split(data, split, recipe.data.splits) for split in ("train", "val")
     }

@@ -12,7 +12,6 @@ from PIL import Image
 from drivable.config.recipe import AugmentationSpec
 from drivable.data import EpochSampler, RoadDataset, RoadLoader, open_data, readable_samples
 from drivable.data.augmentation import Change, draw_change
-from drivable.data.inspection import example_sheet, inspect
 from drivable.data.label_memory import LabelMemory
 from drivable.data.overlay import draw_overlay
 from drivable.data.pack import pack
@@ -261,15 +260,3 @@ def test_a_failed_pack_leaves_nothing(make_bdd100k: Make, tmp_path: Path) -> Non
         pack(open_data(root), tmp_path / "small", (18, 32))
     assert [entry.name for entry in tmp_path.iterdir()] == ["bdd100k"]
     assert len(pack(open_data(root), tmp_path / "small", (18, 32), skip_broken=True)) == 1
-
-
-def test_inspection_counts(make_bdd100k: Make) -> None:
-    root = make_bdd100k()
-    (root / "images/100k/train/c.jpg").write_bytes(b"")
-    found = inspect(open_data(root))
-    assert found.num_pairs == {"train": 3}
-    assert found.sizes == {(36, 64): 2}
-    assert found.class_shares == pytest.approx({"direct": 0.25, "alternative": 0.125, "background": 0.625})
-    assert found.pictures_with == {"direct": 2, "alternative": 2, "background": 2}
-    assert len(found.faults) == 1
-    assert example_sheet(open_data(root)).shape[2] == 3

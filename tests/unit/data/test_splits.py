@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from drivable.data import open_data, seeded_split, select_split, write_split
+from drivable.data import balanced_split, drive_of, open_data, seeded_split, select_split, write_split
 from drivable.errors import ConfigError, DataError
 
 Make = Callable[..., Path]
@@ -31,6 +31,39 @@ def test_another_seed_is_another_split() -> None:
 def test_shares_must_add_up(shares: tuple[float, ...]) -> None:
     with pytest.raises(ConfigError, match="add up to 1"):
         seeded_split([str(i) for i in range(10)], shares)
+
+
+def test_no_drive_straddles_and_strata_are_spread() -> None:
+    # 60 drives of 1 to 9 pictures; every third drive is at night.
+    ids = [f"{drive:08x}-{frame:08x}" for drive in range(60) for frame in range(1 + drive % 9)]
+    night = {key: int(key[:8], 16) % 3 == 0 for key in ids}
+    split = balanced_split(ids, seed=3, group_of=drive_of, stratum_of=night.__getitem__)
+    assert sorted(key for part in split.values() for key in part) == ids
+    drives = {name: {drive_of(key) for key in part} for name, part in split.items()}
+    assert not drives["train"] & drives["val"]
+    assert not drives["train"] & drives["test"]
+    assert not drives["val"] & drives["test"]
+    for name, share in zip(("train", "val", "test"), (0.7, 0.2, 0.1), strict=True):
+        for stratum in (True, False):
+            members = [key for key in ids if night[key] == stratum]
+            got = sum(night[key] == stratum for key in split[name])
+            assert abs(got / len(members) - share) < 0.04, (name, stratum)
+    assert split == balanced_split(list(reversed(ids)), seed=3, group_of=drive_of, stratum_of=night.__getitem__)
+    assert split != balanced_split(ids, seed=4, group_of=drive_of, stratum_of=night.__getitem__)
+
+
+@pytest.mark.parametrize(
+    ("key", "attributes", "drive"),
+    [
+        ("0a0a0b1a-27d9fc44", {}, "0a0a0b1a"),
+        ("0001TP_006690", {}, "0001TP"),
+        ("umm_000012", {"drive": "monday"}, "monday"),
+        ("000012", {}, "000012"),
+        ("frame0012", {}, "frame"),
+    ],
+)
+def test_drives(key: str, attributes: dict[str, str], drive: str) -> None:
+    assert drive_of(key, attributes) == drive
 
 
 def test_too_few_to_split() -> None:

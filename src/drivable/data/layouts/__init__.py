@@ -6,11 +6,12 @@ One file a family of layouts; :data:`LAYOUTS` is the list. A new layout is a fun
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from drivable.data.conventions import class_counts, confirm_background
+from drivable.data.conventions import IDS, class_counts, confirm_background
 from drivable.data.layouts.arrays import open_arrays
 from drivable.data.layouts.bdd100k import (
     open_colormaps,
@@ -25,6 +26,7 @@ from drivable.data.layouts.folder import open_folder
 from drivable.data.layouts.label_files import open_label_files
 from drivable.data.layouts.road_data import Layout, RoadData
 from drivable.data.renaming import renamed
+from drivable.data.samples import MaskFile
 from drivable.errors import ConfigError, DataError, nearest_match
 
 __all__ = ["LAYOUTS", "Layout", "RoadData", "confirm", "open_data", "open_labels"]
@@ -44,7 +46,7 @@ LAYOUTS: dict[str, Layout] = {
 _NUM_CONFIRMED = 32
 
 
-def open_data(path: str | Path, layout: str = "auto") -> RoadData:
+def open_data(path: str | Path, layout: str = "auto", ids: str | None = None, confirmed: bool = True) -> RoadData:
     """Find the labelled pictures below a folder.
 
     ``auto`` tries the layouts in the order of :data:`LAYOUTS`. What a place says of its ids is confirmed by the share
@@ -53,21 +55,25 @@ def open_data(path: str | Path, layout: str = "auto") -> RoadData:
     Args:
         path: the data root.
         layout: one of :data:`LAYOUTS`, or ``auto``.
+        ids: what the masks' values mean where it is not what their place says: one of :data:`IDS`.
+        confirmed: refuse ids that contradict their layout; an inspection wants to see them.
 
     Raises:
         DataError: where the folder is missing, empty, of unknown layout, or its ids contradict its layout.
-        ConfigError: where there is no layout of that name.
+        ConfigError: where there is no layout or convention of that name.
 
     Example:
         >>> open_data("bdd100k").layout
         'bdd100k-masks'
     """
+    if layout != "auto" and layout not in LAYOUTS:
+        raise ConfigError(f"data layout '{layout}' is unknown; {nearest_match(layout, LAYOUTS)}")
     root = Path(path)
     if not root.is_dir():
         raise DataError(f"{root}: no such data folder; give the folder that holds images/ and labels/")
     if not any(root.iterdir()):
         raise DataError(f"{root}: the data folder is empty")
-    data = _recognise(root, layout)
+    data = _recognise(root, layout, ids, confirmed)
     if data is None:
         wanted = "any known layout" if layout == "auto" else f"layout {layout}"
         found = ", ".join(sorted(entry.name for entry in root.iterdir())[:8])
@@ -80,20 +86,34 @@ def open_data(path: str | Path, layout: str = "auto") -> RoadData:
     return data
 
 
-def _recognise(root: Path, layout: str) -> RoadData | None:
-    if layout != "auto" and layout not in LAYOUTS:
-        raise ConfigError(f"data layout '{layout}' is unknown; {nearest_match(layout, LAYOUTS)}")
+def _recognise(root: Path, layout: str, ids: str | None = None, confirmed: bool = True) -> RoadData | None:
     # The official archives unpack below a folder of their own.
     for place in (root, root / "bdd100k"):
         for name in LAYOUTS if layout == "auto" else (layout,):
             data = LAYOUTS[name](place)
             if data is not None:
-                confirm(data)
+                data = _with_ids(data, ids)
+                if confirmed:
+                    confirm(data)
                 return renamed(data)
     return None
 
 
-def open_labels(path: str | Path, layout: str = "auto") -> RoadData:
+def _with_ids(data: RoadData, ids: str | None) -> RoadData:
+    if ids is None:
+        return data
+    if ids not in IDS:
+        raise ConfigError(f"ids '{ids}' are unknown; {nearest_match(ids, IDS)}")
+    labels, convention = IDS[ids]
+    samples = {}
+    for split, members in data.samples.items():
+        if not all(isinstance(sample.label, MaskFile) for sample in members):
+            raise ConfigError(f"--ids says what masks of one channel mean, and {data.layout} has none")
+        samples[split] = tuple(replace(sample, label=MaskFile(sample.label.file, convention)) for sample in members)
+    return replace(data, labels=labels, samples=samples)
+
+
+def open_labels(path: str | Path, layout: str = "auto", ids: str | None = None) -> RoadData:
     """Like :func:`open_data`, but a JSON file or a folder of label files will do; those have no pictures.
 
     Raises:
@@ -106,10 +126,10 @@ def open_labels(path: str | Path, layout: str = "auto") -> RoadData:
     """
     root = Path(path)
     if layout != "auto" or not root.exists():
-        return open_data(root, layout)
-    data = _recognise(root, layout) if root.is_dir() else None
+        return open_data(root, layout, ids)
+    data = _recognise(root, layout, ids) if root.is_dir() else None
     if data is None:
-        data = open_label_files(root)
+        data = _with_ids(open_label_files(root), ids)
         confirm(data)
     return data
 
