@@ -23,7 +23,7 @@ from drivable.errors import ConfigError
 def compare(
     runs: Annotated[list[str], typer.Argument(help="Run folders, checkpoint files or shipped models' names.")],
     data: Annotated[
-        Path | None,
+        str | None,
         typer.Option(help="Score all of them here; without it, their validation while training counts."),
     ] = None,
     split: Annotated[str, typer.Option(help="train, val, test, all, <folder>/<name> or a file of ids.")] = "test",

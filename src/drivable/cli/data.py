@@ -159,23 +159,27 @@ def split(
 
 @app.command()
 def pack(
-    source: Annotated[Path, typer.Argument(help="Data root.")],
+    source: RootArgument,
     destination: Annotated[Path, typer.Argument(help="A new folder.")],
-    size: Annotated[str, typer.Option(help="HEIGHTxWIDTH of the copies.")] = "180x320",
+    size: Annotated[str, typer.Option(help="HEIGHTxWIDTH of the copies, or original.")] = "180x320",
+    shards: Annotated[
+        int | None, typer.Option(min=1, metavar="PAIRS", help="Write WebDataset's tar files of so many pairs each.")
+    ] = None,
     layout: LayoutOption = "auto",
     ids: IdsOption = None,
     skip_broken: SkipBrokenOption = False,
     json: JsonOption = None,
 ) -> None:
-    """Copy pictures and masks at a smaller size in BDD100K's layout."""
+    """Copy pictures and masks at a smaller size, in BDD100K's layout or as shards."""
     from drivable.data import open_data
     from drivable.data.pack import pack as run_packing
     from drivable.files import write_json
     from drivable.progress import progress
 
+    at = None if size == "original" else parse_size(size)
     data = open_data(source, layout, ids)
     with progress("packing", len(data.all_samples)) as advance:
-        faults = run_packing(data, destination, parse_size(size), skip_broken, advance)
+        faults = run_packing(data, destination, at, skip_broken, advance, shards)
     num_bytes = sum(entry.stat().st_size for entry in destination.rglob("*") if entry.is_file())
     num_pairs = len(data.all_samples) - len(faults)
     print(f"{num_pairs} pairs of {size}, {num_bytes / 2**20:.1f} MiB: {destination}")

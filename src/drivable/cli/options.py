@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
     from drivable.config import Recipe
     from drivable.data import RoadData
 
-DataOption = Annotated[Path, typer.Option("--data", help="Data root.")]
+DataOption = Annotated[str, typer.Option("--data", help="Data root: a folder, or an address such as s3://.")]
 LayoutOption = Annotated[str, typer.Option("--layout", help="Layout of the data root; auto recognises it.")]
 IdsOption = Annotated[
     str | None,

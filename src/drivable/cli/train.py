@@ -17,7 +17,7 @@ def train(
         str | None,
         typer.Argument(help="A YAML file or a shipped recipe's name, such as lite or course/unet."),
     ] = None,
-    data: Annotated[Path | None, typer.Option(help="Data root; wins over the recipe's data.path.")] = None,
+    data: Annotated[str | None, typer.Option(help="Data root; wins over the recipe's data.path.")] = None,
     changes: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key; may be repeated.")
     ] = None,

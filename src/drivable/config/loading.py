@@ -66,11 +66,12 @@ def load_recipe(name: str | Path, changes: Sequence[str] = ()) -> Recipe:
     return parse_recipe(values, str(path))
 
 
-def with_data_path(recipe: Recipe, path: Path | None) -> Recipe:
-    """The recipe with its data at ``path``, made absolute; unchanged where that is ``None``."""
+def with_data_path(recipe: Recipe, path: str | Path | None) -> Recipe:
+    """The recipe with its data at ``path``, made absolute unless an address; unchanged where that is ``None``."""
     if path is None:
         return recipe
-    return recipe.model_copy(update={"data": recipe.data.model_copy(update={"path": str(path.resolve())})})
+    place = str(path) if "://" in str(path) else str(Path(path).resolve())
+    return recipe.model_copy(update={"data": recipe.data.model_copy(update={"path": place})})
 
 
 def parse_recipe(values: dict[str, Any], where: str) -> Recipe:

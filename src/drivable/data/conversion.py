@@ -163,7 +163,7 @@ class Folder(Writer):
 
     def finish(self) -> None:
         """Say what the ids mean."""
-        _write_labels_yaml(self.root, self.data.labels)
+        write_labels_yaml(self.root, self.data.labels)
 
     def picture_place(self, split: str, key: str) -> PurePath:
         """``images/<split>``."""
@@ -214,7 +214,7 @@ class Arrays(Writer):
             for split in self.data.samples:
                 ids = [key for key, its_split in self.ids.items() if its_split == split]
                 (self.root / "splits" / f"{split}.txt").write_text(ids_text(ids), encoding="utf-8")
-        _write_labels_yaml(self.root, self.data.labels)
+        write_labels_yaml(self.root, self.data.labels)
 
     def picture_place(self, split: str, key: str) -> None:
         """The array holds it."""
@@ -333,7 +333,8 @@ def _require_drivable(labels: LabelSet, target: str) -> None:
         )
 
 
-def _write_labels_yaml(root: Path, labels: LabelSet) -> None:
+def write_labels_yaml(root: Path, labels: LabelSet) -> None:
+    """Write a label set as :func:`read_labels_yaml` reads it."""
     text = yaml.safe_dump(labels.to_dict(), sort_keys=False, default_flow_style=None)
     (root / "labels.yaml").write_text(text, encoding="utf-8")
 

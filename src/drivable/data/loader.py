@@ -11,6 +11,7 @@ import torch
 from torch.utils.data import DataLoader, Sampler
 
 from drivable.data.dataset import Batch, Draw, RoadDataset
+from drivable.data.workers import worker_context
 
 
 class EpochSampler(Sampler[Draw]):
@@ -80,6 +81,7 @@ class RoadLoader(DataLoader[Batch]):
             # A last batch of one picture has no batch statistics.
             drop_last=sampler.shuffle and len(sampler) >= batch_size,
             worker_init_fn=_start_worker,
+            multiprocessing_context=worker_context(dataset.samples) if num_workers else None,
         )
         self.order = sampler
         self._num_done = 0

@@ -2,76 +2,204 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
+import json
+import os
+import random
+import tarfile
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from io import BytesIO
+from pathlib import Path, PurePath
 
 from PIL import Image
 
-from drivable.data.conversion import write_companions
-from drivable.data.layouts import RoadData
+from drivable.data.conversion import write_companions, write_labels_yaml
+from drivable.data.layouts.road_data import RoadData
+from drivable.data.layouts.shards import SHARDS, write_index
 from drivable.data.pictures import resize_image, resize_label_map
-from drivable.data.samples import read_pair
+from drivable.data.samples import ImageFile, Sample, Size, read_pair
+from drivable.data.workers import worker_context
 from drivable.errors import DataError, OutputError
 from drivable.files import refuse_used, written_whole
 from drivable.labels import BDD100K_DRIVABLE
+
+_CHUNK = 8
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A pair as it will lie on the disk, or what is wrong with it."""
+
+    id: str
+    suffix: str = ""
+    image: bytes = b""
+    mask: bytes = b""
+    fault: DataError | None = None
+
+
+class _Packer(ABC):
+    """Takes pairs split by split and lays them out."""
+
+    def __init__(self, root: Path, data: RoadData) -> None:
+        self.root = root
+        self.data = data
+
+    @abstractmethod
+    def add(self, split: str, packed: Packed) -> None:
+        """Write one pair."""
+
+    def finish(self) -> None:  # noqa: B027 - files in folders are finished as they are.
+        """Write what needs all pairs."""
+
+
+class _Folders(_Packer):
+    """BDD100K's current layout, or a plain folder for other classes."""
+
+    def add(self, split: str, packed: Packed) -> None:
+        """Write two files."""
+        is_bdd100k = self.data.labels == BDD100K_DRIVABLE
+        images = self.root / ("images/100k" if is_bdd100k else "images") / split
+        masks = self.root / ("labels/drivable/masks" if is_bdd100k else "masks") / split
+        for folder, name, content in (
+            (images, f"{packed.id}{packed.suffix}", packed.image),
+            (masks, f"{packed.id}.png", packed.mask),
+        ):
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(content)
+
+
+class _Shards(_Packer):
+    """WebDataset's tar files, so many pairs in each."""
+
+    def __init__(self, root: Path, data: RoadData, pairs_per_shard: int) -> None:
+        super().__init__(root, data)
+        self.pairs_per_shard = pairs_per_shard
+        self._split, self._num_pairs = "", 0
+        self._tar: tarfile.TarFile | None = None
+
+    def add(self, split: str, packed: Packed) -> None:
+        """Append two or three members."""
+        if "." in packed.id:
+            raise DataError(f"'{packed.id}': in shards the name of a picture ends at its first dot; rename it")
+        if split != self._split:
+            self._split, self._num_pairs = split, 0
+        if self._num_pairs % self.pairs_per_shard == 0:
+            self._close()
+            folder = self.root / SHARDS
+            folder.mkdir(exist_ok=True)
+            number = self._num_pairs // self.pairs_per_shard
+            self._tar = tarfile.TarFile(folder / f"{split}-{number:06d}.tar", "w")
+        # A picture that is a PNG must not take the mask's name.
+        suffix = f".image{packed.suffix}" if packed.suffix == ".png" else packed.suffix
+        self._append(f"{packed.id}{suffix}", packed.image)
+        self._append(f"{packed.id}.png", packed.mask)
+        if self.data.attributes.get(packed.id):
+            self._append(f"{packed.id}.json", json.dumps(dict(self.data.attributes[packed.id])).encode())
+        self._num_pairs += 1
+
+    def finish(self) -> None:
+        """Close the last shard and write down where everything is."""
+        self._close()
+        write_index(self.root / SHARDS)
+
+    def _append(self, name: str, content: bytes) -> None:
+        assert self._tar is not None
+        member = tarfile.TarInfo(name)
+        member.size = len(content)
+        self._tar.addfile(member, BytesIO(content))
+
+    def _close(self) -> None:
+        if self._tar is not None:
+            self._tar.close()
+            self._tar = None
 
 
 def pack(
     data: RoadData,
     destination: Path,
-    size: tuple[int, int],
+    size: Size | None,
     skip_broken: bool = False,
     on_sample: Callable[[], None] = lambda: None,
+    pairs_per_shard: int | None = None,
+    num_workers: int | None = None,
 ) -> list[DataError]:
-    """Write every labelled picture at ``size`` in BDD100K's current layout.
+    """Write every labelled picture at ``size``, as folders or as shards.
 
-    Split files and attributes come along. Pictures become JPEG of quality 90 and label maps PNG of ids, resized by
-    the nearest pixel. Data without official split folders goes to ``train``; its split files still divide it.
+    Split files and attributes come along. Resized pictures become JPEG of quality 90, label maps PNG of ids, resized
+    by the nearest pixel. Folders are BDD100K's current layout, or ``images/`` and ``masks/`` with a ``labels.yaml``
+    for other classes. Shards are WebDataset's, each in a random order of its own split, so that whoever reads them
+    from end to end meets the pictures mixed.
 
     Args:
-        data: what to copy; its classes are BDD100K's.
+        data: what to copy.
         destination: a new or empty folder.
-        size: (height, width) in pixels.
+        size: (height, width) in pixels; ``None`` keeps pictures as they are.
         skip_broken: leave out pictures that cannot be read.
         on_sample: called after each picture.
+        pairs_per_shard: write shards of so many pairs.
+        num_workers: processes that read and write pictures; ``None`` for one a core.
 
     Returns:
         One fault for each picture left out.
 
     Raises:
-        DataError: where the classes are others or, without ``skip_broken``, a picture is broken.
+        DataError: where, without ``skip_broken``, a picture is broken.
         OutputError: where the destination holds files or is not writable; nothing is left of a failed copy.
 
     Example:
         >>> pack(open_data("bdd100k"), Path("bdd100k-small"), (180, 320))
         []
     """
-    if data.labels != BDD100K_DRIVABLE:
-        raise DataError(f"{data.root}: pack writes BDD100K's layout, and these classes are {list(data.labels.names)}")
     destination = destination.absolute()
     if destination == Path.cwd():
         raise OutputError(f"{destination}: is the current folder; name a new one")
     refuse_used(destination)
     faults: list[DataError] = []
-    left_out = set()
+    left_out: set[str] = set()
     with written_whole(destination) as temporary:
+        temporary.mkdir()
+        packer = _Folders(temporary, data) if pairs_per_shard is None else _Shards(temporary, data, pairs_per_shard)
         for folder, samples in data.samples.items():
-            split = folder or "train"
-            images = temporary / "images" / "100k" / split
-            masks = temporary / "labels" / "drivable" / "masks" / split
-            images.mkdir(parents=True)
-            masks.mkdir(parents=True)
-            for sample in samples:
-                try:
-                    image, label_map = read_pair(sample)
-                except DataError as fault:
-                    if not skip_broken:
-                        raise
-                    faults.append(fault)
-                    left_out.add(sample.id)
+            ordered = list(samples)
+            if pairs_per_shard is not None:
+                random.Random(0).shuffle(ordered)
+            for packed in _encoded(ordered, partial(_encode, size=size), num_workers or os.cpu_count() or 1):
+                if packed.fault is None:
+                    packer.add(folder or "train", packed)
+                elif not skip_broken:
+                    raise packed.fault
                 else:
-                    Image.fromarray(resize_image(image, size)).save(images / f"{sample.id}.jpg", quality=90)
-                    Image.fromarray(resize_label_map(label_map, size)).save(masks / f"{sample.id}.png")
+                    faults.append(packed.fault)
+                    left_out.add(packed.id)
                 on_sample()
+        packer.finish()
+        if data.labels != BDD100K_DRIVABLE:
+            write_labels_yaml(temporary, data.labels)
         write_companions(data, temporary, left_out)
     return faults
+
+
+def _encoded(samples: Sequence[Sample], encode: Callable[[Sample], Packed], num_workers: int) -> Iterable[Packed]:
+    if num_workers == 1 or len(samples) <= _CHUNK:
+        yield from map(encode, samples)
+        return
+    with worker_context(samples).Pool(num_workers) as pool:
+        yield from pool.imap(encode, samples, chunksize=_CHUNK)
+
+
+def _encode(sample: Sample, size: Size | None) -> Packed:
+    try:
+        image, label_map = read_pair(sample)
+    except DataError as fault:
+        return Packed(sample.id, fault=fault)
+    mask = BytesIO()
+    Image.fromarray(label_map if size is None else resize_label_map(label_map, size)).save(mask, "PNG")
+    if size is None and isinstance(sample.image, ImageFile):
+        with sample.image.file.open("rb") as stream:
+            suffix = PurePath(str(sample.image.file)).suffix.lower()
+            return Packed(sample.id, suffix, stream.read(), mask.getvalue())
+    content = BytesIO()
+    Image.fromarray(image if size is None else resize_image(image, size)).save(content, "JPEG", quality=90)
+    return Packed(sample.id, ".jpg", content.getvalue(), mask.getvalue())

@@ -120,7 +120,7 @@ def train(recipe: Recipe, folder: Path, resume: bool = False, skip_broken: bool 
     return TrainingResult(folder, run_folder.best_loss, run_folder.history, num_broken, trainer.is_global_zero)
 
 
-def resumed_recipe(folder: Path, data_path: Path | None = None) -> Recipe:
+def resumed_recipe(folder: Path, data_path: str | Path | None = None) -> Recipe:
     """The recipe of a run to continue, with the data's place changed where they have moved.
 
     Raises:

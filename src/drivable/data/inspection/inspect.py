@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import multiprocessing
 import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -22,8 +21,10 @@ from drivable.data.inspection.examine import Record, examine
 from drivable.data.inspection.findings import Finding, finding
 from drivable.data.inspection.likeness import alike
 from drivable.data.layouts.road_data import RoadData
+from drivable.data.layouts.shards import TarMember
 from drivable.data.samples import Sample
 from drivable.data.splits import SPLITS, drive_of
+from drivable.data.workers import worker_context
 from drivable.errors import DataError
 
 _log = logging.getLogger(__name__)
@@ -313,7 +314,7 @@ def _examined(samples: Sequence[Sample], look: Callable[[Sample], Record], num_w
     if num_workers == 1 or len(samples) <= _CHUNK:
         yield from map(look, samples)
         return
-    with multiprocessing.Pool(num_workers) as pool:
+    with worker_context(samples).Pool(num_workers) as pool:
         yield from pool.imap_unordered(look, samples, chunksize=_CHUNK)
 
 
@@ -322,9 +323,10 @@ def _signature(data: RoadData, sample: Sample) -> str:
     parts: list[str] = [str(_CACHE_VERSION), data.layout, sample.id, json.dumps(data.labels.to_dict())]
     for file in (sample.image.file, sample.label.file):
         parts.append(str(file))
-        if isinstance(file, Path):
+        place = file.tar if isinstance(file, TarMember) else file
+        if isinstance(place, Path):  # Not a remote one, whose state would take a request each.
             try:
-                stat = file.stat()
+                stat = place.stat()
                 parts += [str(stat.st_size), str(stat.st_mtime_ns)]
             except OSError:
                 parts.append("missing")

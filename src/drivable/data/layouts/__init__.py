@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from upath import UPath
 
 from drivable.data.conventions import IDS, class_counts, confirm_background
 from drivable.data.layouts.arrays import open_arrays
@@ -25,6 +26,7 @@ from drivable.data.layouts.bdd100k import (
 from drivable.data.layouts.folder import open_folder
 from drivable.data.layouts.label_files import open_label_files
 from drivable.data.layouts.road_data import Layout, RoadData
+from drivable.data.layouts.shards import open_shards
 from drivable.data.renaming import renamed
 from drivable.data.samples import MaskFile
 from drivable.errors import ConfigError, DataError, nearest_match
@@ -40,6 +42,7 @@ LAYOUTS: dict[str, Layout] = {
     "bdd100k-2018-ids": open_ids_2018,
     "bdd100k-2018-colors": open_colors_2018,
     "bdd100k-2018-json": open_json_2018,
+    "webdataset": open_shards,
     "npy": open_arrays,
     "folder": open_folder,
 }
@@ -53,7 +56,7 @@ def open_data(path: str | Path, layout: str = "auto", ids: str | None = None, co
     of the background. Where the folder has a ``labels.yaml`` with ``classes``, its classes replace the layout's own.
 
     Args:
-        path: the data root.
+        path: the data root; also an address such as ``s3://bucket/bdd100k``, see :func:`data_root`.
         layout: one of :data:`LAYOUTS`, or ``auto``.
         ids: what the masks' values mean where it is not what their place says: one of :data:`IDS`.
         confirmed: refuse ids that contradict their layout; an inspection wants to see them.
@@ -68,7 +71,7 @@ def open_data(path: str | Path, layout: str = "auto", ids: str | None = None, co
     """
     if layout != "auto" and layout not in LAYOUTS:
         raise ConfigError(f"data layout '{layout}' is unknown; {nearest_match(layout, LAYOUTS)}")
-    root = Path(path)
+    root = data_root(path)
     if not root.is_dir():
         raise DataError(f"{root}: no such data folder; give the folder that holds images/ and labels/")
     if not any(root.iterdir()):
@@ -84,6 +87,20 @@ def open_data(path: str | Path, layout: str = "auto", ids: str | None = None, co
             f"{', '.join(LAYOUTS)}"
         )
     return data
+
+
+def data_root(path: str | Path) -> Path:
+    """The folder that a user names: a local path, or any address that fsspec knows, such as ``s3://bucket/roads``.
+
+    Raises:
+        ConfigError: where the address's kind is unknown or its package is not installed.
+    """
+    if isinstance(path, Path) or not isinstance(path, str) or "://" not in path:
+        return Path(path) if isinstance(path, str) else path
+    try:
+        return UPath(path)  # type: ignore[return-value]
+    except (ValueError, ImportError) as fault:
+        raise ConfigError(f"{path}: {' '.join(str(fault).split())}") from fault
 
 
 def _recognise(root: Path, layout: str, ids: str | None = None, confirmed: bool = True) -> RoadData | None:
@@ -124,7 +141,7 @@ def open_labels(path: str | Path, layout: str = "auto", ids: str | None = None) 
         >>> open_labels("drivable_val.json").labels.names
         ('direct', 'alternative', 'background')
     """
-    root = Path(path)
+    root = data_root(path)
     if layout != "auto" or not root.exists():
         return open_data(root, layout, ids)
     data = _recognise(root, layout, ids) if root.is_dir() else None
