@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from PIL import Image
@@ -332,6 +333,35 @@ def test_ctrl_c_before_the_first_step_leaves_nothing(rendered_data: Path, tmp_pa
 )
 def test_cells(cell: float | None, text: str) -> None:
     assert format_cell(cell) == text
+
+
+def test_five_classes_from_training_to_overlay(run: Run, rendered_data: Path, tmp_path: Path) -> None:
+    root = tmp_path / "five"
+    code, _, _ = run("data", "convert", rendered_data, root, "--to", "folder")
+    assert code == 0
+    for mask in root.glob("masks/*/*.png"):
+        pixels = np.array(Image.open(mask))
+        pixels[:30] = 3
+        pixels[60:66, :40] = 4
+        Image.fromarray(pixels).save(mask)
+    names = ["road", "other road", "rest", "sky", "kerb"]
+    colors = [[128, 64, 128], [250, 170, 160], [70, 70, 70], [70, 130, 180], [244, 35, 232]]
+    (root / "labels.yaml").write_text(yaml.safe_dump({"names": names, "colors": colors}))
+    code, _, err = run("train", "lite", "--data", root, "--out", tmp_path / "run", *SMALL)
+    assert code == 0, err
+    code, out, _ = run("evaluate", tmp_path / "run", "--data", root, "--json", tmp_path / "scores.json")
+    assert code == 0
+    scores = json.loads((tmp_path / "scores.json").read_text())
+    assert list(scores["classes"]) == names
+    # Without a background there is no road against background.
+    assert scores["protocols"]["binary"] is None
+    picture = next(root.glob("images/test/*.jpg"))
+    code, _, _ = run("predict", picture, "--model", tmp_path / "run", "--out", tmp_path / "seen")
+    assert code == 0
+    assert np.asarray(Image.open(next(tmp_path.glob("seen/label_maps/*.png")))).max() <= 4
+    code, out, _ = run("data", "inspect", root, "--page", tmp_path / "page.html")
+    assert code == 0
+    assert "kerb" in out
 
 
 @pytest.mark.slow

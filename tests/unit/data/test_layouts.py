@@ -233,6 +233,47 @@ def test_a_labels_yaml_that_is_none(tmp_path: Path, change: dict[str, object], m
     assert "labels.yaml" in str(fault.value)
 
 
+def test_classes_of_a_layout_are_renamed(make_bdd100k: Make) -> None:
+    root = make_bdd100k()
+    before = open_data(root).all_samples[0].label.read()
+    described = {"names": ["road", "rest"], "colors": [[255, 0, 0], [0, 0, 0]], "background": "rest"}
+
+    def write(classes: dict[str, str]) -> None:
+        (root / "labels.yaml").write_text(yaml.safe_dump({**described, "classes": classes}))
+
+    write({"direct": "road", "alternative": "ignore", "*": "rest"})
+    data = open_data(root)
+    assert data.labels.names == ("road", "rest")
+    after = data.all_samples[0].label.read()
+    assert [int((after == k).sum()) for k in (0, 1, 255)] == [int((before == k).sum()) for k in (0, 2, 1)]
+    write({"direct": "road"})
+    with pytest.raises(DataError, match="says nothing of alternative, background"):
+        open_data(root)
+    write({"street": "road", "*": "rest"})
+    with pytest.raises(DataError, match="'street' is no class of layout bdd100k-masks"):
+        open_data(root)
+
+
+def test_masks_of_any_colours(tmp_path: Path) -> None:
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+    Image.new("RGB", (4, 2)).save(tmp_path / "images/a.png")
+    mask = np.zeros((2, 4, 3), dtype=np.uint8)
+    mask[0] = (255, 0, 255)
+    mask[1, :2] = (9, 9, 9)
+    Image.fromarray(mask).save(tmp_path / "masks/a.png")
+    described = {
+        "names": ["road", "rest"],
+        "colors": [[255, 0, 0], [0, 0, 0]],
+        "mask_colors": [[[255, 0, 255], "road"], [[0, 0, 0], "rest"], [[9, 9, 9], "ignore"]],
+    }
+    (tmp_path / "labels.yaml").write_text(yaml.safe_dump(described))
+    assert open_data(tmp_path).all_samples[0].label.read().tolist() == [[0] * 4, [255, 255, 1, 1]]
+    (tmp_path / "labels.yaml").write_text(yaml.safe_dump({**described, "mask_colors": [[[1, 2], "road"]]}))
+    with pytest.raises(DataError, match=r"mask_colors must be a list of \[\[R, G, B\], class\]"):
+        open_data(tmp_path)
+
+
 def test_grey_pictures_of_16_bits_are_scaled(tmp_path: Path) -> None:
     grey = np.linspace(0, 65535, 64).astype(np.uint16).reshape(8, 8)
     Image.fromarray(grey).save(tmp_path / "grey.png")
