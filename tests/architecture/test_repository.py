@@ -23,8 +23,11 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 RECIPES = sorted((ROOT / "configs").rglob("*.yaml"))
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+DATA_GUIDE = (ROOT / "docs/data.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str, text: str = README) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
 
 
 def test_floors() -> None:
@@ -80,15 +83,36 @@ def test_readme_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert names["overlay"].shape == (90, 160, 3)
 
 
-def test_readme_labels_yaml_is_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("variant", "mask", "expected"),
+    [
+        (0, np.array([[7, 0, 255]], dtype=np.uint8), [[0, 1, 255]]),
+        (1, np.array([[[255, 0, 255], [0, 0, 0]]], dtype=np.uint8), [[0, 1]]),
+    ],
+)
+def test_the_guides_labels_yaml_is_read(
+    variant: int, mask: np.ndarray, expected: list[list[int]], tmp_path: Path
+) -> None:
     from drivable.data import open_data
 
     for place in ("images", "masks"):
         (tmp_path / place).mkdir()
     Image.fromarray(np.zeros((20, 30, 3), dtype=np.uint8)).save(tmp_path / "images/a.png")
-    Image.fromarray(np.array([[7, 0, 255]], dtype=np.uint8)).save(tmp_path / "masks/a.png")
-    (tmp_path / "labels.yaml").write_text(blocks("yaml")[0])
-    assert open_data(tmp_path).all_samples[0].label.read().tolist() == [[0, 1, 255]]
+    Image.fromarray(mask).save(tmp_path / "masks/a.png")
+    labels, variants = blocks("yaml", DATA_GUIDE)
+    (tmp_path / "labels.yaml").write_text(labels + variants.splitlines()[variant] + "\n")
+    assert open_data(tmp_path).all_samples[0].label.read().tolist() == expected
+
+
+def test_the_guide_names_everything_there_is() -> None:
+    from drivable.data import LAYOUTS
+    from drivable.data.conversion import WRITERS
+    from drivable.data.fetch import ACCOUNT_SETS, FETCHABLE_SETS
+    from drivable.data.inspection.findings import REMEDIES
+
+    named = set(re.findall(r"`([a-z0-9_-]+)`", DATA_GUIDE))
+    for known in (LAYOUTS, WRITERS, REMEDIES, FETCHABLE_SETS, ACCOUNT_SETS):
+        assert set(known) <= named, set(known) - named
 
 
 @pytest.mark.slow
@@ -100,5 +124,5 @@ def test_the_wheel_carries_recipes_and_template(tmp_path: Path) -> None:
 
     names = zipfile.ZipFile(next(tmp_path.glob("drivable-*.whl"))).namelist()
     wanted = ("drivable/configs/lite.yaml", "drivable/configs/course/unet.yaml", "drivable/py.typed",
-              "drivable/evaluation/report.html.j2")  # fmt: skip
+              "drivable/evaluation/report.html.j2", "drivable/data/inspection/page.html.j2")  # fmt: skip
     assert all(name in names for name in wanted)
