@@ -248,6 +248,21 @@ def test_data_inspect_fails_on_faults(run: Run, make_bdd100k: Callable[..., Path
     assert "b.jpg" in (tmp_path / "page.html").read_text()
 
 
+def test_ctrl_c_in_an_inspection(
+    run: Run, rendered_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("drivable.data.inspection.inspect", stop)
+    code, _, err = run("data", "inspect", rendered_data, "--page", tmp_path / "page.html")
+    assert (code, err.strip()) == (1, "stopped; the same command goes on from here")
+    monkeypatch.setattr("drivable.data.pack.pack", stop)
+    code, _, err = run("data", "pack", rendered_data, tmp_path / "small")
+    assert (code, err.strip()) == (130, "drivable: stopped; nothing is left half-written")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_data_split_and_pack(run: Run, make_bdd100k: Callable[..., Path], tmp_path: Path) -> None:
     root = make_bdd100k(ids=tuple(f"{i:02d}" for i in range(20)))
     code, out, _ = run("data", "split", root, "--name", "mine")

@@ -50,8 +50,12 @@ def inspect(
 
     data = open_data(path, layout, ids, confirmed=False)
     kept = cache_file("inspections", str(data.root.absolute()), "jsonl") if cache else None
-    with progress("examining", len(data.all_samples)) as advance:
-        found = run_inspection(data, advance, kept, workers)
+    try:
+        with progress("examining", len(data.all_samples)) as advance:
+            found = run_inspection(data, advance, kept, workers)
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from here" if cache else "stopped", file=sys.stderr)
+        raise typer.Exit(1) from None
     _print_inspection(found)
     try:
         examples = example_sheet(data)

@@ -33,6 +33,8 @@ app.add_typer(data_app, name="data")
 app.command()(models)
 app.command()(demo)
 
+_INTERRUPTED = 130  # What Ctrl-C makes of a command, by convention 128 + SIGINT.
+
 
 def _show_version(wanted: bool) -> None:
     if wanted:
@@ -55,6 +57,10 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     try:
         app(prog_name="drivable")
+    except SystemExit as stop:
+        if stop.code == _INTERRUPTED:
+            print("drivable: stopped; nothing is left half-written", file=sys.stderr)
+        raise
     except DrivableError as fault:
         print(f"drivable: {fault}", file=sys.stderr)
         sys.exit(2 if isinstance(fault, ConfigError) else 1)

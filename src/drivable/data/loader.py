@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +10,7 @@ import torch
 from torch.utils.data import DataLoader, Sampler
 
 from drivable.data.dataset import Batch, Draw, RoadDataset
-from drivable.data.workers import worker_context
+from drivable.data.workers import leave_ctrl_c_to_the_parent, worker_context
 
 
 class EpochSampler(Sampler[Draw]):
@@ -104,7 +103,6 @@ class RoadLoader(DataLoader[Batch]):
 
 
 def _start_worker(worker: int) -> None:
-    # The terminal sends Ctrl-C to workers too, which must outlive the batch that is being finished.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    leave_ctrl_c_to_the_parent()
     # One process reads one picture at a time; more threads only get in each other's way.
     torch.set_num_threads(1)

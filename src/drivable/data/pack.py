@@ -20,7 +20,7 @@ from drivable.data.layouts.road_data import RoadData
 from drivable.data.layouts.shards import SHARDS, write_index
 from drivable.data.pictures import resize_image, resize_label_map
 from drivable.data.samples import ImageFile, Sample, Size, read_pair
-from drivable.data.workers import worker_context
+from drivable.data.workers import worker_pool
 from drivable.errors import DataError, OutputError
 from drivable.files import refuse_used, written_whole
 from drivable.labels import BDD100K_DRIVABLE
@@ -185,7 +185,7 @@ def _encoded(samples: Sequence[Sample], encode: Callable[[Sample], Packed], num_
     if num_workers == 1 or len(samples) <= _CHUNK:
         yield from map(encode, samples)
         return
-    with worker_context(samples).Pool(num_workers) as pool:
+    with worker_pool(samples, num_workers) as pool:
         yield from pool.imap(encode, samples, chunksize=_CHUNK)
 
 

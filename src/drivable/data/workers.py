@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Sequence
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from multiprocessing.context import BaseContext
+from multiprocessing.pool import Pool
 from pathlib import Path
 
 from drivable.data.layouts.shards import TarMember
@@ -22,3 +25,15 @@ def worker_context(samples: Sequence[Sample]) -> BaseContext:
             if not isinstance(place, Path):
                 return multiprocessing.get_context("spawn")
     return multiprocessing.get_context()
+
+
+def leave_ctrl_c_to_the_parent() -> None:
+    """In a worker: the terminal sends Ctrl-C to it too, and only the parent knows what to do."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+@contextmanager
+def worker_pool(samples: Sequence[Sample], num_workers: int) -> Iterator[Pool]:
+    """Processes that read these samples; they end with the block."""
+    with worker_context(samples).Pool(num_workers, initializer=leave_ctrl_c_to_the_parent) as pool:
+        yield pool

@@ -24,7 +24,7 @@ from drivable.data.layouts.road_data import RoadData
 from drivable.data.layouts.shards import TarMember
 from drivable.data.samples import Sample
 from drivable.data.splits import SPLITS, drive_of
-from drivable.data.workers import worker_context
+from drivable.data.workers import worker_pool
 from drivable.errors import DataError
 
 _log = logging.getLogger(__name__)
@@ -314,7 +314,7 @@ def _examined(samples: Sequence[Sample], look: Callable[[Sample], Record], num_w
     if num_workers == 1 or len(samples) <= _CHUNK:
         yield from map(look, samples)
         return
-    with worker_context(samples).Pool(num_workers) as pool:
+    with worker_pool(samples, num_workers) as pool:
         yield from pool.imap_unordered(look, samples, chunksize=_CHUNK)
 
 
