@@ -13,6 +13,7 @@ from drivable.config.recipe import AugmentationSpec
 from drivable.data.pictures import Pixels, resize_image, resize_label_map
 
 Matrix = NDArray[np.float64]
+_WHOLE = (0.0, 0.0, 1.0, 1.0)
 _ASPECT_JITTER = 0.85
 # A picture may be read at 3/4 of the resolution that a crop would want: enlarging by a third loses less than
 # shrinking by more than a half without a filter.
@@ -36,7 +37,7 @@ class Change:
         blur: standard deviation of a Gaussian blur in pixels, 0 for none.
     """
 
-    crop: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
+    crop: tuple[float, float, float, float] = _WHOLE
     flip: bool = False
     brightness: float = 1.0
     contrast: float = 1.0
@@ -46,6 +47,8 @@ class Change:
 
     def least_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """(height, width) that the whole picture needs so that its crop fills ``size``."""
+        if self.crop == _WHOLE:
+            return size
         _, _, width, height = self.crop
         return math.ceil(_RESOLUTION * size[0] / height), math.ceil(_RESOLUTION * size[1] / width)
 
@@ -63,7 +66,7 @@ class Change:
         Returns:
             RGB (*size, 3) and ids (*size), both uint8.
         """
-        if self.crop == (0.0, 0.0, 1.0, 1.0):
+        if self.crop == _WHOLE:
             image, label_map = resize_image(image, size), resize_label_map(label_map, size)
         else:
             image = self._cropped(image, size, cv2.INTER_LINEAR)
@@ -110,7 +113,7 @@ def draw_change(spec: AugmentationSpec, size: tuple[int, int], rng: np.random.Ge
     def factor(strength: float) -> float:
         return 1.0 + strength * rng.uniform(-1, 1) if strength else 1.0
 
-    crop = (0.0, 0.0, 1.0, 1.0)
+    crop = _WHOLE
     if spec.scale_crop is not None:
         area = rng.uniform(*spec.scale_crop)
         stretch = math.exp(rng.uniform(math.log(_ASPECT_JITTER), -math.log(_ASPECT_JITTER)) / 2)

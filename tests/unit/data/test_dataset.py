@@ -98,6 +98,12 @@ def test_a_crop_takes_what_it_says() -> None:
     assert np.array_equal(whole, label_map[:, ::-1])
 
 
+def test_only_crops_may_be_read_coarser_than_they_are_shown() -> None:
+    assert Change().least_size((180, 320)) == (180, 320)
+    # Half the picture at 3/4 of the resolution.
+    assert Change(crop=(0.0, 0.0, 0.5, 0.5)).least_size((180, 320)) == (270, 480)
+
+
 def test_augmentation_keeps_ignored_pixels() -> None:
     label_map = np.full((32, 64), 255, dtype=np.uint8)
     change = draw_change(AugmentationSpec(flip=1.0, scale_crop=(0.5, 0.5)), (32, 64), np.random.default_rng(0))

@@ -23,10 +23,18 @@ from drivable.data.layouts.bdd100k import (
     open_polygons,
     open_rles,
 )
+from drivable.data.layouts.camvid import open_camvid, open_camvid_11
+from drivable.data.layouts.cityscapes import open_cityscapes, open_cityscapes_road
+from drivable.data.layouts.comma10k import open_comma10k
+from drivable.data.layouts.cvat import open_cvat, open_cvat_masks
 from drivable.data.layouts.folder import open_folder
+from drivable.data.layouts.kitti_road import open_kitti_lane, open_kitti_road
 from drivable.data.layouts.label_files import open_label_files
+from drivable.data.layouts.label_studio import open_label_studio
+from drivable.data.layouts.mapillary import open_mapillary
 from drivable.data.layouts.road_data import Layout, RoadData
 from drivable.data.layouts.shards import open_shards
+from drivable.data.layouts.yolop import open_yolop
 from drivable.data.renaming import renamed
 from drivable.data.samples import MaskFile
 from drivable.errors import ConfigError, DataError, nearest_match
@@ -45,6 +53,18 @@ LAYOUTS: dict[str, Layout] = {
     "webdataset": open_shards,
     "npy": open_arrays,
     "folder": open_folder,
+    "cityscapes": open_cityscapes,
+    "cityscapes-road": open_cityscapes_road,
+    "camvid": open_camvid,
+    "camvid-11": open_camvid_11,
+    "kitti-road": open_kitti_road,
+    "kitti-lane": open_kitti_lane,
+    "comma10k": open_comma10k,
+    "mapillary": open_mapillary,
+    "yolop": open_yolop,
+    "cvat": open_cvat,
+    "cvat-masks": open_cvat_masks,
+    "label-studio": open_label_studio,
 }
 _NUM_CONFIRMED = 32
 
