@@ -92,6 +92,7 @@ class Bdd100kPolygons(_JsonWriter):
                 labels.append({"id": str(len(labels)), "category": category, "poly2d": poly2d})
         frame = {
             "name": f"{sample.id}.jpg",
+            "size": {"width": label_map.shape[1], "height": label_map.shape[0]},
             "attributes": dict(self.data.attributes.get(sample.id, {})),
             "labels": labels,
         }

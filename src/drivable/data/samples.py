@@ -12,7 +12,7 @@ import numpy as np
 
 from drivable.data.annotations import Frame
 from drivable.data.conventions import MaskConvention
-from drivable.data.pictures import Pixels, Stored, picture_size, read_image
+from drivable.data.pictures import Pixels, Stored, picture_size, read_image, resize_label_map
 from drivable.errors import DataError
 
 Size = tuple[int, int]
@@ -154,11 +154,16 @@ class DrawnLabels:
     rest: int
 
     def read(self) -> Pixels:
-        """Ids (H, W) uint8."""
+        """Ids (H, W) uint8, of the picture's size where that is the labels' at another scale."""
+        size = self.image.size()
+        drawn_at = self.frame.size or size
         try:
-            return self.frame.draw(self.classes, self.frame.size or self.image.size(), self.rest)
+            label_map = self.frame.draw(self.classes, drawn_at, self.rest)
         except DataError as fault:
             raise DataError(f"{self.file}, '{self.frame.id}': {fault}") from fault
+        # A copy of the pictures may have been shrunk, and shapes stay where they were.
+        is_scaled = abs(size[0] * drawn_at[1] - size[1] * drawn_at[0]) < max(drawn_at)
+        return resize_label_map(label_map, size) if is_scaled else label_map
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from drivable.data import open_labels
+from drivable.data import open_data, open_labels, read_pair
 from drivable.data.annotations import Bitmap, Frame, Polygon, Rle
 from drivable.data.annotations.label_files import read_frames
 from drivable.data.annotations.polygonize import outline_mask
@@ -192,6 +192,27 @@ def test_a_folder_of_labels_of_two_kinds(tmp_path: Path) -> None:
     Image.new("L", (4, 4)).save(tmp_path / "a.png")
     with pytest.raises(DataError, match=r"found 1 \*\.png, 1 \*\.json"):
         open_labels(tmp_path)
+
+
+def test_polygons_of_a_shrunken_picture(tmp_path: Path) -> None:
+    name = "b1c66a42-6f7d68ca"
+    (tmp_path / "images/100k/val").mkdir(parents=True)
+    (tmp_path / "labels/drivable/polygons").mkdir(parents=True)
+    corners = [[200, 400], [600, 400], [600, 700], [200, 700]]
+    label = {"category": "direct", "poly2d": [{"vertices": corners, "types": "LLLL", "closed": True}]}
+    frames: list[dict[str, object]] = [{"name": f"{name}.jpg", "labels": [label]}]
+    (tmp_path / "labels/drivable/polygons/drivable_val.json").write_text(json.dumps(frames))
+    # All of BDD100K's pictures were 720x1280 when they were labelled.
+    Image.new("RGB", (640, 360)).save(tmp_path / f"images/100k/val/{name}.jpg")
+    label_map = open_data(tmp_path).all_samples[0].label.read()
+    assert label_map.shape == (360, 640)
+    assert (label_map[200:350, 100:300] == 0).all()
+    assert (label_map == 0).sum() == 150 * 200
+    # Another size is what the frame says.
+    frames[0]["size"] = {"width": 640, "height": 720}
+    (tmp_path / "labels/drivable/polygons/drivable_val.json").write_text(json.dumps(frames))
+    with pytest.raises(DataError, match="the mask is 720x640 and the picture 360x640"):
+        read_pair(open_data(tmp_path).all_samples[0])
 
 
 @pytest.mark.real

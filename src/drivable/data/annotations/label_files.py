@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from drivable.data.annotations.frames import IGNORE, Frame, Polygon, Rle, Shape
 from drivable.errors import DataError
 
+NATIVE_SIZE = (720, 1280)
 # Category, or area type of the category "drivable area", to class. Whether "unknown" may be driven on nobody knows.
 _CLASSES = {
     "area/drivable": "direct",
@@ -79,13 +81,13 @@ def _frame_2018(values: dict[str, Any]) -> Frame:
         for entry in values["frames"][0]["objects"]
         if entry["category"] in _CLASSES and "poly2d" in entry
     ]
-    return Frame(_id(values["name"]), tuple(shapes), attributes=_attributes(values))
+    return Frame(_id(values["name"]), tuple(shapes), _size(values), _attributes(values))
 
 
 def _frame(values: dict[str, Any]) -> Frame:
     """One entry of a list of frames, 2018-08 or 2021."""
     shapes: list[Shape] = []
-    size = None
+    size = _size(values)
     for entry in values.get("labels") or []:
         category = entry["category"]
         # The masks of the drivable area were drawn in 2018, with an outline; the tool of 2021 draws none.
@@ -124,6 +126,13 @@ def _coco_frames(values: dict[str, Any]) -> Iterator[Frame]:
     for image in values["images"]:
         size = (int(image["height"]), int(image["width"]))
         yield Frame(_id(image["file_name"]), tuple(shapes[image["id"]]), size, _attributes(image), image["file_name"])
+
+
+def _size(values: dict[str, Any]) -> tuple[int, int] | None:
+    """(height, width) that the coordinates mean: as the frame says, or those of all BDD100K's pictures."""
+    if values.get("size"):
+        return int(values["size"]["height"]), int(values["size"]["width"])
+    return NATIVE_SIZE if re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{8}", _id(values["name"])) else None
 
 
 def _rle(name: str, values: dict[str, Any]) -> Rle:

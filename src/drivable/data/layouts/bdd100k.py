@@ -17,11 +17,9 @@ from drivable.data.layouts.road_data import (
     pair_masks,
     pictures_in,
 )
-from drivable.data.samples import Size
 from drivable.errors import DataError
 from drivable.labels import BDD100K_DRIVABLE
 
-NATIVE_SIZE: Size = (720, 1280)
 SPLITS = ("train", "val", "test")
 CLASSES = {name: index for index, name in enumerate(BDD100K_DRIVABLE.names)} | {IGNORE: BDD100K_DRIVABLE.ignore_id}
 BACKGROUND = CLASSES["background"]

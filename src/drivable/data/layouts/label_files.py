@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from drivable.data.annotations.label_files import read_frames
+from drivable.data.annotations.label_files import NATIVE_SIZE, read_frames
 from drivable.data.conventions import COLORS_2018, CURRENT_IDS, IDS_2018, MaskConvention
-from drivable.data.layouts.bdd100k import BACKGROUND, CLASSES, NATIVE_SIZE, require_shapes, split_of
+from drivable.data.layouts.bdd100k import BACKGROUND, CLASSES, require_shapes, split_of
 from drivable.data.layouts.road_data import Pairs, RoadData, merged, pair_frames
 from drivable.data.samples import MaskFile, NoImage, Sample
 from drivable.errors import DataError
