@@ -1,0 +1,166 @@
+"""CVAT's exports: "CVAT for images 1.1" and "Segmentation mask 1.1"."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from drivable.data.annotations import Frame
+from drivable.data.annotations.cvat import picture_id, read_cvat
+from drivable.data.conventions import MaskConvention
+from drivable.data.id_files import read_ids
+from drivable.data.layouts.road_data import Pairs, RoadData, merged, pair_frames, pair_masks
+from drivable.data.pictures import PICTURE_SUFFIXES
+from drivable.errors import ConfigError, DataError
+from drivable.labels import RGB, LabelSet
+
+BACKGROUND = "background"
+BACKGROUND_COLOR: RGB = (0, 0, 0)
+_BACKGROUNDS = frozenset({BACKGROUND, "void", "unlabeled", "unlabelled"})
+_IGNORED = frozenset({"ignore", "ignored"})
+# For classes without a colour: easily told apart, first of all the first few.
+PALETTE: tuple[RGB, ...] = (
+    (230, 25, 75), (60, 180, 75), (255, 225, 25), (0, 130, 200), (245, 130, 48), (145, 30, 180), (70, 240, 240),
+    (240, 50, 230), (210, 245, 60), (250, 190, 212), (0, 128, 128), (220, 190, 255), (170, 110, 40), (255, 250, 200),
+    (128, 0, 0), (170, 255, 195), (128, 128, 0), (255, 215, 180), (0, 0, 128), (128, 128, 128),
+)  # fmt: skip
+_SPLITS = {"default": "", "training": "train", "valid": "val", "validation": "val", "testing": "test"}
+
+
+def open_cvat(root: Path) -> RoadData | None:
+    """``annotations.xml`` with the pictures that it names below ``images/``, or beside it.
+
+    Pictures in which nothing is drawn count as not yet labelled: the export has them, too. A project's subsets are the
+    splits.
+    """
+    file = root / "annotations.xml"
+    if not file.is_file():
+        return None
+    found = read_cvat(file)
+    if found is None:
+        return None
+    labels, classes, rest = labels_of(found.colors, file)
+    base = root / "images" if (root / "images").is_dir() else root
+    by_name = _pictures_below(base)
+    pictures: dict[str, Path] = {}
+    frames: dict[str, list[tuple[Path, Frame]]] = {}
+    for subset, frame in found.frames:
+        frames.setdefault(_split(subset), []).append((file, frame))
+        # CVAT puts the pictures of a subset into a folder of its name.
+        name = next((name for name in (f"{subset}/{frame.picture}", frame.picture or "") if name in by_name), None)
+        if name is not None:
+            pictures[frame.id] = by_name.pop(name)
+    parts = {
+        split: pair_frames(
+            {frame.id: pictures[frame.id] for _, frame in members if frame.id in pictures},
+            members,
+            classes,
+            rest,
+        )
+        for split, members in sorted(frames.items())
+    } or {"": Pairs((), [], [])}
+    next(iter(parts.values())).unlabelled.extend(path for _, path in sorted(by_name.items()))
+    return merged(root, "cvat", labels, parts)
+
+
+def open_cvat_masks(root: Path) -> RoadData | None:
+    """``SegmentationClass/<id>.png`` in the colours of ``labelmap.txt``, pictures in ``JPEGImages/``.
+
+    The lists in ``ImageSets/Segmentation`` are the splits.
+    """
+    file, masks = root / "labelmap.txt", root / "SegmentationClass"
+    if not (file.is_file() and masks.is_dir()):
+        return None
+    colors = _read_labelmap(file)
+    labels, classes, rest = labels_of(colors, file)
+    convention = MaskConvention(
+        "CVAT's labelmap.txt",
+        colors={BACKGROUND_COLOR: rest} | {color: classes[name] for name, color in colors.items()},
+    )
+    pictures = {picture_id(name): path for name, path in _pictures_below(root / "JPEGImages").items()}
+    files = {picture_id(name): path for name, path in _pictures_below(masks).items()}
+    lists = sorted((root / "ImageSets/Segmentation").glob("*.txt"))
+    splits = {
+        picture_id(name.strip('"') + ".png"): _split(listed.stem)
+        for listed in lists
+        if listed.stem != "trainval"
+        for name in read_ids(listed)
+    }
+    known = {*pictures, *files}
+    parts = {
+        split: pair_masks(
+            {key: path for key, path in pictures.items() if splits.get(key, "") == split},
+            {key: path for key, path in files.items() if splits.get(key, "") == split},
+            convention,
+        )
+        for split in sorted({splits.get(key, "") for key in known})
+    }
+    return merged(root, "cvat-masks", labels, parts)
+
+
+def labels_of(colors: Mapping[str, RGB | None], where: Path) -> tuple[LabelSet, dict[str, int], int]:
+    """The label set of an annotation tool's classes, the id of each of them, and that of what they leave uncovered.
+
+    A class named background, void or unlabelled is the background; where there is none, one is added at the end. What
+    is named ignore is ignored.
+
+    Args:
+        colors: colour by class, ``None`` where the tool does not say it.
+        where: file to name in messages.
+
+    Raises:
+        DataError: where there are too few or too many classes.
+    """
+    shown = {name: color for name, color in colors.items() if name.casefold() not in _IGNORED}
+    background = next((name for name in shown if name.casefold() in _BACKGROUNDS), None)
+    if background is None:
+        background = BACKGROUND
+        shown[BACKGROUND] = BACKGROUND_COLOR
+    names = tuple(shown)
+    try:
+        labels = LabelSet(
+            names, tuple(shown[name] or PALETTE[k % len(PALETTE)] for k, name in enumerate(names)), background
+        )
+    except ConfigError as fault:
+        raise DataError(f"{where}: {fault}") from fault
+    classes = dict.fromkeys(colors, labels.ignore_id) | {name: k for k, name in enumerate(names)}
+    return labels, classes, classes[background]
+
+
+def _split(subset: str) -> str:
+    return _SPLITS.get(subset.casefold(), subset.casefold())
+
+
+def _pictures_below(folder: Path, prefix: str = "") -> dict[str, Path]:
+    """Pictures of a folder and of those inside it, by their way from there; empty where there is no such folder."""
+    found: dict[str, Path] = {}
+    for entry in folder.iterdir() if folder.is_dir() else ():
+        if entry.name[0] == ".":
+            continue
+        if entry.is_dir():
+            found |= _pictures_below(entry, f"{prefix}{entry.name}/")
+        elif entry.suffix.lower() in PICTURE_SUFFIXES:
+            found[prefix + entry.name] = entry
+    return found
+
+
+def _read_labelmap(file: Path) -> dict[str, RGB]:
+    try:
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as fault:
+        raise DataError(f"{file}: not a readable label map: {fault}") from fault
+    colors: dict[str, RGB] = {}
+    for number, line in enumerate(lines, 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        found = re.fullmatch(r"(.+?):(\d{1,3}),(\d{1,3}),(\d{1,3}):[^:]*:[^:]*", line.strip())
+        if found is None:
+            raise DataError(f"{file}, line {number}: got '{line.strip()}', expected 'name:R,G,B::'")
+        name, color = found[1], (int(found[2]), int(found[3]), int(found[4]))
+        if name in colors or color in colors.values():
+            raise DataError(
+                f"{file}, line {number}: {name} or its colour stands there twice; every class needs its own"
+            )
+        colors[name] = color
+    return colors
