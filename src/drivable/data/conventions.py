@@ -65,7 +65,15 @@ class MaskConvention:
 
     def _from_colors(self, file: Stored) -> Pixels:
         assert self.colors is not None
-        packed = _packed(np.array(open_picture(file).convert("RGB")))
+        picture = open_picture(file)
+        is_opaque = not picture.has_transparency_data or np.asarray(picture.convert("RGBA"))[..., 3].min() == 255
+        if picture.mode[0] in "IF" or not is_opaque:
+            raise DataError(
+                f"{file}: mask of mode {picture.mode}; {self.name} are opaque, of 8 bits a channel. Save it as an RGB "
+                "PNG",
+                kind="mask-format",
+            )
+        packed = _packed(np.array(picture.convert("RGB")))
         known = np.array(sorted(r << 16 | g << 8 | b for r, g, b in self.colors), dtype=np.uint32)
         ids = {r << 16 | g << 8 | b: class_id for (r, g, b), class_id in self.colors.items()}
         places = np.searchsorted(known, packed).clip(max=len(known) - 1)

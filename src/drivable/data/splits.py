@@ -187,7 +187,7 @@ def select_split(data: RoadData, split: str, splits: str | None = None) -> tuple
             )
         return tuple(by_id[key] for key in sorted(ids))
     # Who has only the pictures of one official folder may well use that one.
-    orphans = [mask for mask in data.orphans if split not in data.samples or mask.parent.name == split]
+    orphans = data.orphans_of.get(split, ()) if split in data.samples else data.orphans
     if orphans:
         raise DataError(
             f"{orphans[0]}: mask without its picture ({len(orphans)} such below {data.root}); restore the "

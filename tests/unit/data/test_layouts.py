@@ -254,6 +254,18 @@ def test_classes_of_a_layout_are_renamed(make_bdd100k: Make) -> None:
         open_data(root)
 
 
+@pytest.mark.parametrize("mode", ["RGBA", "I;16"])
+def test_colour_masks_of_odd_modes(mode: str, tmp_path: Path) -> None:
+    pixels = np.zeros((4, 6, 4), dtype=np.uint8) if mode == "RGBA" else np.zeros((4, 6), dtype=np.uint16)
+    Image.fromarray(pixels).save(tmp_path / "mask.png")
+    with pytest.raises(DataError, match=f"mask of mode {mode}"):
+        COLORS_2018.decode(tmp_path / "mask.png")
+    if mode == "RGBA":
+        pixels[..., 3] = 255  # Nothing shines through, so the colours say all.
+        Image.fromarray(pixels).save(tmp_path / "mask.png")
+        assert (COLORS_2018.decode(tmp_path / "mask.png") == 2).all()
+
+
 def test_masks_of_any_colours(tmp_path: Path) -> None:
     for folder in ("images", "masks"):
         (tmp_path / folder).mkdir()

@@ -49,6 +49,8 @@ LAYOUTS: dict[str, Layout] = {
     "bdd100k-rles": open_rles,
     "bdd100k-2018-ids": open_ids_2018,
     "bdd100k-2018-colors": open_colors_2018,
+    # Before the JSON of 2018, which holds other tasks' labels in YOLOP's folders.
+    "yolop": open_yolop,
     "bdd100k-2018-json": open_json_2018,
     "webdataset": open_shards,
     "npy": open_arrays,
@@ -61,7 +63,6 @@ LAYOUTS: dict[str, Layout] = {
     "kitti-lane": open_kitti_lane,
     "comma10k": open_comma10k,
     "mapillary": open_mapillary,
-    "yolop": open_yolop,
     "cvat": open_cvat,
     "cvat-masks": open_cvat_masks,
     "label-studio": open_label_studio,

@@ -28,7 +28,7 @@ class RoadData:
         labels: the classes of its label maps.
         samples: labelled pictures by official split folder (``train``, ``val``, ...); ``""`` where there is none.
         unlabelled: pictures without a label.
-        orphans: labels without a picture: a mask, or the label file and the picture's name.
+        orphans_of: labels without a picture by split folder: a mask, or the label file and the picture's name.
         attributes: weather, scene, time of day and the like by picture id, where the data says them.
         background_is_largest: whether more pixels of road pictures must be background than any other class.
     """
@@ -38,7 +38,7 @@ class RoadData:
     labels: LabelSet
     samples: Mapping[str, tuple[Sample, ...]]
     unlabelled: tuple[Path, ...] = ()
-    orphans: tuple[Path, ...] = ()
+    orphans_of: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
     attributes: Mapping[str, Attributes] = field(default_factory=dict)
     background_is_largest: bool = False
 
@@ -46,6 +46,11 @@ class RoadData:
     def all_samples(self) -> tuple[Sample, ...]:
         """Every labelled picture, sorted by id."""
         return tuple(sorted((s for group in self.samples.values() for s in group), key=lambda sample: sample.id))
+
+    @property
+    def orphans(self) -> tuple[Path, ...]:
+        """Every label without a picture."""
+        return tuple(path for group in self.orphans_of.values() for path in group)
 
 
 class Layout(Protocol):
@@ -158,7 +163,7 @@ def merged(
         labels,
         {split: part.samples for split, part in parts.items() if part.samples or part.unlabelled},
         tuple(path for part in parts.values() for path in part.unlabelled),
-        tuple(path for part in parts.values() for path in part.orphans),
+        {split: tuple(part.orphans) for split, part in parts.items() if part.orphans},
         {key: values for key, values in said.items() if values},
         background_is_largest,
     )
