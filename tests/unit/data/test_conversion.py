@@ -58,6 +58,9 @@ def test_yolop_merges_the_classes(source: Path, tmp_path: Path) -> None:
     mask = np.asarray(Image.open(tmp_path / "out/da_seg_annotations/val/a.png"))
     label_map = open_data(source).all_samples[0].label.read()
     assert np.array_equal(mask, np.where(label_map < 2, 255, 0))
+    read = open_data(tmp_path / "out")
+    assert read.layout == "yolop"
+    assert np.array_equal(read.all_samples[0].label.read(), np.where(label_map < 2, 0, 1))
     assert (tmp_path / "out/images/val/a.jpg").read_bytes() == (source / "images/100k/val/a.jpg").read_bytes()
 
 
