@@ -168,6 +168,10 @@ def test_every_generation_says_the_same(generation: str, tmp_path: Path) -> None
         ("[1, 2]", "not of drivable-area labels"),
         ('[{"name": "a.jpg", "labels": []}]', "none of 1 labelled pictures has a drivable area"),
         ("", "broken JSON"),
+        (
+            '[{"name": "a.jpg", "labels": [{"category": "direct", "rle": {"counts": "", "size": [0, 0]}}]}]',
+            "a picture of 0x0",
+        ),
     ],
 )
 def test_label_files_that_are_none(text: str, message: str, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from PIL import Image
 
 from drivable.data import open_data, read_pair, select_split
 from drivable.data.conventions import COLORS_2018, CURRENT_IDS
+from drivable.data.conversion import convert
 from drivable.data.pictures import read_image
 from drivable.errors import ConfigError, DataError
 
@@ -252,6 +253,18 @@ def test_classes_of_a_layout_are_renamed(make_bdd100k: Make) -> None:
     write({"street": "road", "*": "rest"})
     with pytest.raises(DataError, match="'street' is no class of layout bdd100k-masks"):
         open_data(root)
+
+
+def test_names_that_begin_anew_in_each_folder(make_bdd100k: Make, tmp_path: Path) -> None:
+    root = make_bdd100k()
+    for place in ("images/100k", "labels/drivable/masks"):
+        shutil.copytree(root / place / "train", root / place / "val")
+        next((root / place / "val").glob("c.*")).unlink()
+    data = open_data(root)
+    assert [s.id for s in data.all_samples] == ["c", "train-a", "train-b", "val-a", "val-b"]
+    assert len(select_split(data, "val")) == 2
+    convert(data, tmp_path / "arrays", "npy")
+    assert [s.id for s in select_split(open_data(tmp_path / "arrays"), "val")] == ["val-a", "val-b"]
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "I;16"])

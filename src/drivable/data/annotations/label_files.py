@@ -124,20 +124,27 @@ def _coco_frames(values: dict[str, Any]) -> Iterator[Frame]:
             points = tuple((flat[i] - 0.5, flat[i + 1] - 0.5) for i in range(0, len(flat) - 1, 2))
             shapes[entry["image_id"]].append(Polygon(name, points, "L" * len(points)))
     for image in values["images"]:
-        size = (int(image["height"]), int(image["width"]))
+        size = _checked(image["height"], image["width"])
         yield Frame(_id(image["file_name"]), tuple(shapes[image["id"]]), size, _attributes(image), image["file_name"])
 
 
 def _size(values: dict[str, Any]) -> tuple[int, int] | None:
     """(height, width) that the coordinates mean: as the frame says, or those of all BDD100K's pictures."""
     if values.get("size"):
-        return int(values["size"]["height"]), int(values["size"]["width"])
+        return _checked(values["size"]["height"], values["size"]["width"])
     return NATIVE_SIZE if re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{8}", _id(values["name"])) else None
 
 
 def _rle(name: str, values: dict[str, Any]) -> Rle:
     counts, (height, width) = values["counts"], values["size"]
-    return Rle(name, counts if isinstance(counts, str) else tuple(int(n) for n in counts), (int(height), int(width)))
+    return Rle(name, counts if isinstance(counts, str) else tuple(int(n) for n in counts), _checked(height, width))
+
+
+def _checked(height: Any, width: Any) -> tuple[int, int]:
+    size = int(height), int(width)
+    if min(size) < 1:
+        raise ValueError(f"a picture of {size[0]}x{size[1]}")
+    return size
 
 
 def _id(name: str) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -155,8 +156,20 @@ def merged(
     attributes: Mapping[str, Attributes] | None = None,
     background_is_largest: bool = False,
 ) -> RoadData:
-    """Put the folders of a layout together; a folder with neither pictures nor labels does not count."""
+    """Put the folders of a layout together; a folder with neither pictures nor labels does not count.
+
+    Where a name occurs in several folders, its ids are told apart as ``<folder>-<name>``.
+    """
     said: dict[str, Attributes] = {**(attributes or {}), **read_attributes(root / "attributes.csv")}
+    nums = Counter(sample.id for part in parts.values() for sample in part.samples)
+    for split, part in parts.items():
+        # Pictures that are numbered anew in each folder; an id is a picture's name in all of the data.
+        for sample in part.samples:
+            if nums[sample.id] > 1 and sample.id in said:
+                said[f"{split}-{sample.id}"] = said[sample.id]
+        part.samples = tuple(
+            replace(sample, id=f"{split}-{sample.id}") if nums[sample.id] > 1 else sample for sample in part.samples
+        )
     return RoadData(
         root,
         layout,
