@@ -265,6 +265,7 @@ def test_a_planted_fault_is_found_and_named(plant: Callable[[Path], Path], copy:
     assert [(fault.kind, fault.path) for fault in found.faults] == [(kind, str(place))], found.faults
     (fault,) = found.faults
     assert fault.message
+    assert fault.path not in fault.message
     assert fault.remedy
     is_warning = kind in ("missing-label", "duplicate", "near-duplicate", "blank-picture", "road-above-horizon",
                           "sliver", "hole")  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from drivable.config.models import ModelSpec, Normalization
 from drivable.labels import LabelSet
@@ -46,6 +46,11 @@ class DataSpec(_Section):
         default=None, description="Null for the one that the backbone's published weights were trained with."
     )
     num_workers: int = Field(default=2, ge=0)
+
+    @field_validator("ids", mode="before")
+    @classmethod
+    def _year_is_text(cls, value: Any) -> Any:
+        return str(value) if isinstance(value, int) else value  # YAML reads 2018 as a number.
 
 
 class AugmentationSpec(_Section):

@@ -94,3 +94,8 @@ def test_course_recipes_are_the_course_to_the_letter(name: str) -> None:
 def test_a_batch_of_one_has_no_statistics() -> None:
     with pytest.raises(ConfigError, match="batch_size must be 2 or more: deeplabv3plus"):
         load_recipe("course/deeplabv3plus", ["training.batch_size=1"])
+
+
+@pytest.mark.parametrize("ids", ["2018", "current", "0-255"])
+def test_ids_as_a_user_types_them(ids: str) -> None:
+    assert load_recipe("lite", [f"data.ids={ids}"]).data.ids == ids

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from drivable.data.pictures import Pixels
+from drivable.data.pictures import Pixels, Stored
 from drivable.data.samples import ImageFile, Sample, Size
 from drivable.errors import DataError
 from drivable.labels import LabelSet
@@ -98,11 +98,12 @@ def examine(sample: Sample, labels: LabelSet) -> Record:
         elif brightness < 10:
             findings.append(("dark", "image", f"mean grey {brightness:.1f} of 255"))
     except DataError as fault:
-        findings.append(("unreadable-picture", "image", str(fault)))
+        findings.append(("unreadable-picture", "image", _without_place(fault, sample.image.file)))
     try:
         label_map = sample.label.read()
     except DataError as fault:
-        findings.append((fault.kind or "unreadable-mask", "label", str(fault)))
+        message = _without_place(fault, sample.label.file)
+        findings.append((fault.kind or "unreadable-mask", "label", message))
         return Record(sample.id, findings, size, {}, brightness, content, thumbnail)
     if size is not None and label_map.shape != size:
         message = f"the mask is {label_map.shape[0]}x{label_map.shape[1]} and the picture {size[0]}x{size[1]}"
@@ -117,6 +118,10 @@ def examine(sample: Sample, labels: LabelSet) -> Record:
         findings += [(kind, "label", message) for kind, message in _suspicions(label_map, road, labels)]
     present = {int(value): int(counts[value]) for value in np.flatnonzero(counts)}
     return Record(sample.id, findings, size, present, brightness, content, thumbnail, top_share)
+
+
+def _without_place(fault: DataError, file: Stored) -> str:
+    return str(fault).removeprefix(f"{file}: ")
 
 
 def _digest(sample: Sample, image: Pixels) -> str:

@@ -227,7 +227,7 @@ def _split_sets(data: RoadData, known: set[str]) -> tuple[dict[str, dict[str, li
         try:
             ids = read_ids(file)
         except DataError as fault:
-            findings.append(finding("split-file", file, str(fault)))
+            findings.append(finding("split-file", file, str(fault).removeprefix(f"{file}: ")))
             continue
         missing = [key for key in ids if key not in known]
         # Lists of another purpose lie there too; only a split promises that all its pictures are here.
