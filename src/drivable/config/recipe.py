@@ -175,6 +175,13 @@ class TrainingSpec(_Section):
 
     epochs: int = Field(default=12, gt=0)
     batch_size: int = Field(default=8, gt=0)
+    sizes: tuple[Size, ...] | None = Field(
+        default=None,
+        min_length=1,
+        description="(height, width) of training pictures, each for an equal share of the epochs, where it is not "
+        "data.size. Crops look larger than the whole pictures that a model is used on, so smaller ones cost less and "
+        "suit it better (Touvron et al. 2019).",
+    )
     step: Literal["plain", "deep_supervision"] = "plain"
     main_share: float = Field(default=0.6, gt=0, lt=1, description="Of deep_supervision; the rest is auxiliary.")
     freeze_backbone: bool = False
@@ -226,6 +233,11 @@ class Recipe(_Section):
         if self.training.batch_size == 1 and self.model.name in ("pspnet", "deeplabv3plus"):
             raise ValueError(f"training.batch_size must be 2 or more: {self.model.name} normalises one pooled cell")
         return self
+
+    def training_size(self, epoch: int) -> Size:
+        """(height, width) of training pictures in an epoch, counted from 0."""
+        sizes = self.training.sizes or (self.data.size,)
+        return sizes[min(epoch * len(sizes) // self.training.epochs, len(sizes) - 1)]
 
     @property
     def normalization(self) -> Normalization:

@@ -43,6 +43,7 @@ class RoadDataset(Dataset[Batch]):
         size: (height, width) of all items.
         augmentation: random changes; the default changes nothing.
         seed: of the changes.
+        size_of_epoch: (height, width) of the items of an epoch, where that is not always ``size``.
 
     Example:
         >>> RoadDataset(select_split(open_data("bdd100k"), "val"), (180, 320))[0, 0]["images"].shape
@@ -55,11 +56,13 @@ class RoadDataset(Dataset[Batch]):
         size: tuple[int, int],
         augmentation: AugmentationSpec | None = None,
         seed: int = 0,
+        size_of_epoch: Callable[[int], Size] | None = None,
     ) -> None:
         self.samples = samples
         self.size = size
         self.augmentation = augmentation
         self.seed = seed
+        self.size_of_epoch = size_of_epoch
         self._memory = LabelMemory(len(samples))
 
     def __len__(self) -> int:
@@ -67,11 +70,12 @@ class RoadDataset(Dataset[Batch]):
 
     def __getitem__(self, draw: Draw) -> Batch:
         epoch, index = draw
+        size = self.size if self.size_of_epoch is None else self.size_of_epoch(epoch)
         change = Change()
         if self.augmentation is not None:
-            change = draw_change(self.augmentation, self.size, np.random.default_rng((self.seed, epoch, index)))
-        image, label_map = self._read(index, change.least_size(self.size))
-        image, label_map = change.apply(image, label_map, self.size)
+            change = draw_change(self.augmentation, size, np.random.default_rng((self.seed, epoch, index)))
+        image, label_map = self._read(index, change.least_size(size))
+        image, label_map = change.apply(image, label_map, size)
         return Batch(
             # Colours first already here, in the worker, where the copy costs the training nothing.
             images=torch.from_numpy(np.stack(cv2.split(image))),

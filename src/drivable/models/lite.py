@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from drivable.config.models import LiteSpec, Normalization
 from drivable.models.backbones.efficientnet_lite import EfficientNetLite
+from drivable.models.depthwise import DepthwiseConv2d
 from drivable.models.segmentation_model import SegmentationModel
 
 _BINS = (1, 2, 3, 6)
@@ -38,7 +39,7 @@ class LiteDecoder(nn.Module):
 
     def __init__(self, in_channels: Sequence[int], channels: int, num_classes: int, dropout: float) -> None:
         super().__init__()
-        self.laterals = nn.ModuleList(_conv_bn_relu6(c, channels, kernel=1) for c in in_channels)
+        self.laterals = nn.ModuleList(_conv_bn_relu6(c, channels) for c in in_channels)
         self.context = _PyramidPooling(channels)
         self.smooth = nn.ModuleList(_separable(channels) for _ in in_channels[:-1])
         self.dropout = nn.Dropout2d(dropout)
@@ -66,7 +67,7 @@ class _PyramidPooling(nn.Module):
             nn.Sequential(nn.AdaptiveAvgPool2d(bins), nn.Conv2d(channels, reduced, 1), nn.ReLU6(inplace=True))
             for bins in _BINS
         )
-        self.fuse = _conv_bn_relu6(channels + reduced * len(_BINS), channels, kernel=1)
+        self.fuse = _conv_bn_relu6(channels + reduced * len(_BINS), channels)
 
     def forward(self, x: Tensor) -> Tensor:
         size = x.shape[-2:]
@@ -75,19 +76,17 @@ class _PyramidPooling(nn.Module):
         return fused
 
 
-def _conv_bn_relu6(in_channels: int, out_channels: int, kernel: int, groups: int = 1) -> nn.Sequential:
+def _conv_bn_relu6(in_channels: int, out_channels: int) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv2d(in_channels, out_channels, kernel, padding=kernel // 2, groups=groups, bias=False),
-        nn.BatchNorm2d(out_channels),
-        nn.ReLU6(inplace=True),
+        nn.Conv2d(in_channels, out_channels, 1, bias=False), nn.BatchNorm2d(out_channels), nn.ReLU6(inplace=True)
     )
 
 
 def _separable(channels: int) -> nn.Sequential:
     """Depthwise 3x3, pointwise 1x1, twice over for a wider view."""
-    return nn.Sequential(
-        _conv_bn_relu6(channels, channels, kernel=3, groups=channels),
-        _conv_bn_relu6(channels, channels, kernel=1),
-        _conv_bn_relu6(channels, channels, kernel=3, groups=channels),
-        _conv_bn_relu6(channels, channels, kernel=1),
-    )
+    layers: list[nn.Module] = []
+    for _ in range(2):
+        depthwise = DepthwiseConv2d(channels, kernel=3, padding=1)
+        layers += [nn.Sequential(depthwise, nn.BatchNorm2d(channels), nn.ReLU6(inplace=True))]
+        layers += [_conv_bn_relu6(channels, channels)]
+    return nn.Sequential(*layers)

@@ -249,7 +249,8 @@ def _fit(
 
 def _loader(samples: Sequence[Sample], recipe: Recipe, trainer: L.Trainer, trains: bool) -> RoadLoader:
     augmentation = recipe.augmentation if trains else None
-    dataset = RoadDataset(samples, recipe.data.size, augmentation, recipe.seed)
+    size_of_epoch = recipe.training_size if trains else None
+    dataset = RoadDataset(samples, recipe.data.size, augmentation, recipe.seed, size_of_epoch)
     sampler = EpochSampler(len(dataset), recipe.seed, trains, trainer.global_rank, trainer.world_size)
     return RoadLoader(dataset, recipe.training.batch_size, sampler, recipe.data.num_workers)
 

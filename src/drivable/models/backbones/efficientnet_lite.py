@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from drivable.models.depthwise import DepthwiseConv2d
+
 # TensorFlow's batch normalisation, with which the published weights were trained.
 _BN_EPSILON = 1e-3
 _STEM_CHANNELS = 32
@@ -97,7 +99,7 @@ class _ConvBN(nn.Module):
         out_channels: int,
         kernel: int,
         stride: int = 1,
-        groups: int = 1,
+        depthwise: bool = False,
         linear: bool = False,
     ) -> None:
         super().__init__()
@@ -105,14 +107,11 @@ class _ConvBN(nn.Module):
         total = kernel - stride
         self.pad = (total // 2, total - total // 2)
         is_even = self.pad[0] == self.pad[1]
-        self.conv = nn.Conv2d(
-            in_channels,
-            out_channels,
-            kernel,
-            stride,
-            padding=self.pad[0] if is_even else 0,
-            groups=groups,
-            bias=False,
+        padding = self.pad[0] if is_even else 0
+        self.conv = (
+            DepthwiseConv2d(out_channels, kernel, stride, padding)
+            if depthwise
+            else nn.Conv2d(in_channels, out_channels, kernel, stride, padding, bias=False)
         )
         self.bn = nn.BatchNorm2d(out_channels, eps=_BN_EPSILON)
         self.pads_apart = not is_even
@@ -132,7 +131,7 @@ class _InvertedResidual(nn.Module):
         super().__init__()
         hidden = in_channels * expansion
         self.expand = _ConvBN(in_channels, hidden, kernel=1) if expansion > 1 else nn.Identity()
-        self.depthwise = _ConvBN(hidden, hidden, kernel, stride, groups=hidden)
+        self.depthwise = _ConvBN(hidden, hidden, kernel, stride, depthwise=True)
         self.project = _ConvBN(hidden, out_channels, kernel=1, linear=True)
         self.adds_input = stride == 1 and in_channels == out_channels
 
