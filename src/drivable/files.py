@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 import json
 import math
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -100,6 +102,28 @@ def write_text(path: Path, text: str) -> None:
     """
     with written_whole(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def write_table(stem: Path, rows: Sequence[Mapping[str, Any]], title: str = "") -> None:
+    """Write a table as ``<stem>.md`` and ``<stem>.csv``; a value that a row lacks is a dash, in CSV empty.
+
+    Args:
+        stem: path without a suffix.
+        rows: values by column name; the columns stand in the order in which they first occur.
+        title: over the Markdown table.
+
+    Raises:
+        OutputError: where the place is not writable or the disk is full.
+    """
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    cells = [["-" if row.get(column) is None else str(row[column]) for column in columns] for row in rows]
+    lines = ["| " + " | ".join(line) + " |" for line in [columns, ["---"] * len(columns), *cells]]
+    write_text(stem.with_name(f"{stem.name}.md"), "\n".join([*([title, ""] if title else []), *lines]) + "\n")
+    table = io.StringIO()
+    writer = csv.DictWriter(table, fieldnames=columns)
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(stem.with_name(f"{stem.name}.csv"), table.getvalue())
 
 
 def write_json(path: Path, values: Any) -> None:

@@ -14,14 +14,14 @@ from PIL import Image
 
 from drivable.checkpoint import Checkpoint, Preprocessing, save_checkpoint
 from drivable.cli.main import app
-from drivable.config import find_recipe, load_recipe
+from drivable.config import find_recipe, load_recipe, load_study
 from drivable.labels import BDD100K_DRIVABLE
 from drivable.models import build_model
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-RECIPES = sorted((ROOT / "configs").rglob("*.yaml"))
-
+STUDIES = sorted((ROOT / "configs/studies").glob("*.yaml"))
+RECIPES = sorted(set((ROOT / "configs").rglob("*.yaml")) - set(STUDIES))
 
 DATA_GUIDE = (ROOT / "docs/data.md").read_text(encoding="utf-8")
 
@@ -41,6 +41,11 @@ def test_every_recipe_loads_and_builds(path: Path) -> None:
     recipe = load_recipe(path)
     assert recipe.name.endswith(path.stem)
     assert build_model(recipe.model, 3).stride in (8, 16, 32)
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_every_study_loads(path: Path) -> None:
+    assert load_study(path).name == path.stem
 
 
 def commands() -> list[str]:

@@ -15,6 +15,7 @@ from drivable.cli.demo import demo
 from drivable.cli.evaluate import evaluate
 from drivable.cli.models import models
 from drivable.cli.predict import predict
+from drivable.cli.sweep import sweep
 from drivable.cli.train import train
 from drivable.errors import ConfigError, DrivableError
 
@@ -26,6 +27,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(train)
+app.command()(sweep)
 app.command()(evaluate)
 app.command()(compare)
 app.command()(predict)

@@ -33,6 +33,7 @@ def find_recipe(name: str) -> Path:
         path.relative_to(folder).with_suffix("").as_posix(): path
         for folder in _SHIPPED
         for path in sorted(folder.rglob("*.yaml"))
+        if path.parent.name != "studies"
     }
     bare = name.removeprefix("configs/").removesuffix(".yaml")
     if bare in shipped:

@@ -66,6 +66,10 @@ class AugmentationSpec(_Section):
     saturation: float = Field(default=0.0, ge=0, lt=1)
     hue: float = Field(default=0.0, ge=0, le=0.5)
     blur: Probability = 0.0
+    gamma: float = Field(default=0.0, ge=0, lt=1, description="Exponents between 1 - gamma and 1 / (1 - gamma).")
+    noise: Probability = 0.0
+    night: Probability = 0.0
+    rain: Probability = 0.0
 
     @model_validator(mode="after")
     def _crop_is_a_range(self) -> AugmentationSpec:

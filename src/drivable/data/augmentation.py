@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from drivable.config.recipe import AugmentationSpec
 from drivable.data.pictures import Pixels, resize_image, resize_label_map
+from drivable.data.weather import nightfall, rain_on_glass
 
 Matrix = NDArray[np.float64]
 _WHOLE = (0.0, 0.0, 1.0, 1.0)
@@ -18,6 +19,7 @@ _ASPECT_JITTER = 0.85
 # A picture may be read at 3/4 of the resolution that a crop would want: enlarging by a third loses less than
 # shrinking by more than a half without a filter.
 _RESOLUTION = 0.75
+_LARGEST_DROP = 0.06
 _LUMA = np.array([0.299, 0.587, 0.114])
 _TO_YIQ = np.array([_LUMA, [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
 _FROM_YIQ = np.linalg.inv(_TO_YIQ)
@@ -35,6 +37,11 @@ class Change:
         saturation: factor of the distance from each pixel's own grey.
         hue: turn of the colours, in full turns.
         blur: standard deviation of a Gaussian blur in pixels, 0 for none.
+        gamma: exponent of the values in 0..1.
+        noise: standard deviation of Gaussian noise in grey levels, 0 for none.
+        night: whether it is made dark.
+        rain: whether there is rain on the glass.
+        seed: of noise, night and rain.
     """
 
     crop: tuple[float, float, float, float] = _WHOLE
@@ -44,6 +51,11 @@ class Change:
     saturation: float = 1.0
     hue: float = 0.0
     blur: float = 0.0
+    gamma: float = 1.0
+    noise: float = 0.0
+    night: bool = False
+    rain: bool = False
+    seed: int = 0
 
     def least_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """(height, width) that the whole picture needs so that its crop fills ``size``."""
@@ -77,7 +89,22 @@ class Change:
             image = cv2.transform(image, self._color_matrix(image))  # type: ignore[assignment]
         if self.blur:
             image = cv2.GaussianBlur(image, (5, 5), self.blur)  # type: ignore[assignment]
+        if self.gamma != 1.0:
+            image = cv2.LUT(image, _gamma_table(self.gamma))  # type: ignore[assignment]
+        if self.night or self.rain or self.noise:
+            image = self._weathered(image)
         return image, label_map
+
+    def _weathered(self, image: Pixels) -> Pixels:
+        rng = np.random.default_rng(self.seed)
+        light = np.asarray(image, dtype=np.float32) / np.float32(255)
+        if self.night:
+            light = nightfall(light, rng)
+        if self.rain:
+            light = rain_on_glass(light, rng, _LARGEST_DROP)
+        if self.noise:
+            light += rng.standard_normal(light.shape, dtype=np.float32) * np.float32(self.noise / 255)
+        return (light.clip(0, 1) * 255 + 0.5).astype(np.uint8)
 
     def _cropped(self, pixels: Pixels, size: tuple[int, int], interpolation: int) -> Pixels:
         height, width = pixels.shape[:2]
@@ -97,6 +124,10 @@ class Change:
         return np.hstack([self.contrast * color, np.full((3, 1), (1 - self.contrast) * grey)])
 
 
+def _gamma_table(gamma: float) -> Pixels:
+    return ((np.arange(256) / 255) ** gamma * 255 + 0.5).astype(np.uint8)
+
+
 def draw_change(spec: AugmentationSpec, size: tuple[int, int], rng: np.random.Generator) -> Change:
     """Draw what happens to one picture.
 
@@ -113,6 +144,9 @@ def draw_change(spec: AugmentationSpec, size: tuple[int, int], rng: np.random.Ge
     def factor(strength: float) -> float:
         return 1.0 + strength * rng.uniform(-1, 1) if strength else 1.0
 
+    def happens(probability: float) -> bool:
+        return bool(probability and rng.random() < probability)
+
     crop = _WHOLE
     if spec.scale_crop is not None:
         area = rng.uniform(*spec.scale_crop)
@@ -121,10 +155,15 @@ def draw_change(spec: AugmentationSpec, size: tuple[int, int], rng: np.random.Ge
         crop = (rng.uniform(0, 1 - width), rng.uniform(0, 1 - height), width, height)
     return Change(
         crop=crop,
-        flip=bool(spec.flip and rng.random() < spec.flip),
+        flip=happens(spec.flip),
         brightness=factor(spec.brightness),
         contrast=factor(spec.contrast),
         saturation=factor(spec.saturation),
         hue=spec.hue * rng.uniform(-1, 1) if spec.hue else 0.0,
-        blur=rng.uniform(0.3, 1.5) if spec.blur and rng.random() < spec.blur else 0.0,
+        blur=rng.uniform(0.3, 1.5) if happens(spec.blur) else 0.0,
+        gamma=(1 - spec.gamma) ** rng.uniform(-1, 1) if spec.gamma else 1.0,
+        noise=rng.uniform(2, 12) if happens(spec.noise) else 0.0,
+        night=happens(spec.night),
+        rain=happens(spec.rain),
+        seed=int(rng.integers(2**32)) if spec.noise or spec.night or spec.rain else 0,
     )

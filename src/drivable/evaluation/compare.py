@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import statistics
 import time
 from collections.abc import Sequence
@@ -16,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import ScalarFormatter
 
 from drivable.checkpoint import Checkpoint
-from drivable.files import write_text, written_whole
+from drivable.files import write_table, written_whole
 from drivable.models.cost import model_cost
 from drivable.segmenter import Segmenter, TorchSegmenter
 
@@ -114,16 +112,7 @@ def write_comparison(folder: Path, models: Sequence[ComparedModel]) -> None:
     Raises:
         OutputError: where the folder is not writable.
     """
-    rows = [model.to_row() for model in models]
-    columns = list(dict.fromkeys(column for row in rows for column in row))
-    cells = [[_text(row.get(column)) for column in columns] for row in rows]
-    lines = ["| " + " | ".join(line) + " |" for line in [columns, ["---"] * len(columns), *cells]]
-    write_text(folder / "comparison.md", "\n".join(lines) + "\n")
-    table = io.StringIO()
-    writer = csv.DictWriter(table, fieldnames=columns)
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(folder / "comparison.csv", table.getvalue())
+    write_table(folder / "comparison", [model.to_row() for model in models])
     with written_whole(folder / "comparison.png") as temporary:
         _plot(models).savefig(temporary, dpi=120)
 
@@ -153,7 +142,3 @@ def _plot(models: Sequence[ComparedModel]) -> Figure:
 
 def _percent(value: float | None) -> float | None:
     return None if value is None else round(100 * value, 2)
-
-
-def _text(value: Any) -> str:
-    return "-" if value is None else str(value)

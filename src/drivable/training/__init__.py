@@ -1,5 +1,6 @@
 """Fit a model by a recipe."""
 
+from drivable.training.sweep import StudyRow, sweep
 from drivable.training.train import TrainingResult, resumed_recipe, train
 
-__all__ = ["TrainingResult", "resumed_recipe", "train"]
+__all__ = ["StudyRow", "TrainingResult", "resumed_recipe", "sweep", "train"]

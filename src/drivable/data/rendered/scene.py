@@ -12,11 +12,12 @@ from drivable.data.rendered.camera import PinholeCamera, Pose
 from drivable.data.rendered.canvas import Canvas
 from drivable.data.rendered.light import Light, TimeOfDay, Weather, sample_light
 from drivable.data.rendered.road import Road, SceneKind, sample_road
-from drivable.data.rendered.sensor import Bonnet, expose, glare, paint_bonnet, rain_on_glass, wet_ground
+from drivable.data.rendered.sensor import Bonnet, expose, glare, paint_bonnet, wet_ground
 from drivable.data.rendered.surface import Ground, look_at_ground, paint_ground
 from drivable.data.rendered.surroundings import barrier, draw_thing, paint_sky, things_between
 from drivable.data.rendered.traffic import sample_traffic
 from drivable.data.rendered.vehicles import Vehicle, draw_vehicle, shadow_outline
+from drivable.data.weather import rain_on_glass
 from drivable.labels import BDD100K_DRIVABLE
 
 DIRECT, ALTERNATIVE, BACKGROUND = (

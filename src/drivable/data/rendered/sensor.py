@@ -1,4 +1,4 @@
-"""From light to a picture: wet ground, glare, the bonnet, drops on the glass, and the sensor's own faults."""
+"""From light to a picture: wet ground, glare, the bonnet, and the sensor's own faults."""
 
 from __future__ import annotations
 
@@ -85,31 +85,6 @@ def paint_bonnet(image: FloatImage, bonnet: Bonnet, light: Light) -> None:
     # The sky shows in the paint.
     paint = lit + 0.22 * fall * np.array(light.haze)
     image[first_row:] = np.where(mask[first_row:, :, None], paint, image[first_row:])
-
-
-def rain_on_glass(image: FloatImage, rng: np.random.Generator) -> FloatImage:
-    """Streaks of falling rain and drops on the windscreen; returns a new picture of the same shape."""
-    height, width = image.shape[:2]
-    result = image.copy()
-    level = float(image.mean())
-    veil = np.zeros((height, width), dtype=np.float32)
-    for column, row, length in rng.random((60, 3)):
-        start = (round(column * width), round(row * height))
-        reach = (0.02 + 0.06 * length) * height
-        cv2.line(veil, start, (round(start[0] + 0.15 * reach), round(start[1] + reach)), 1.0, 1, cv2.LINE_AA)
-    wet = veil > 0
-    result[wet] += veil[wet][:, None] * np.float32(0.12 * level + 0.03)
-    # A drop shows the scene upside down and out of focus, so a small copy is sharp enough.
-    small = cv2.resize(image, (max(1, width // 4), max(1, height // 4)), interpolation=cv2.INTER_AREA)
-    blurred = cv2.resize(cv2.GaussianBlur(small, (0, 0), height / 240.0), (width, height))[::-1]
-    spots = np.zeros((height, width), dtype=np.float32)
-    for column, row, size in rng.random((45, 3)):
-        radius = (0.003 + 0.012 * size**3) * height
-        center = (round(column * width * 8), round(row * height * 8))
-        cv2.circle(spots, center, round(radius * 8), 0.55, -1, cv2.LINE_AA, 3)
-    drops = spots > 0
-    result[drops] += spots[drops][:, None] * (blurred[drops] - result[drops])
-    return result
 
 
 def expose(

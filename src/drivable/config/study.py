@@ -1,0 +1,111 @@
+"""A study: one recipe, trained with one thing changed at a time, or with a search over some of its keys."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from drivable.config.loading import load_recipe
+from drivable.config.recipe import Recipe
+from drivable.errors import ConfigError
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class RangeSpec(_Section):
+    """Numbers to search among."""
+
+    low: float
+    high: float
+    log: bool = Field(default=False, description="Evenly over the logarithm.")
+
+    @model_validator(mode="after")
+    def _is_a_range(self) -> RangeSpec:
+        if not self.low < self.high or (self.log and self.low <= 0):
+            raise ValueError(f"a range needs low < high, and low > 0 with log; got {self.low} and {self.high}")
+        return self
+
+
+class ChoiceSpec(_Section):
+    """Values to search among."""
+
+    choices: tuple[Any, ...] = Field(min_length=2)
+
+
+class Study(_Section):
+    """What ``drivable sweep`` runs.
+
+    Args:
+        name: of the study, and of what it writes.
+        question: what it asks, the title of its table.
+        recipe: the recipe that all runs start from, a file or a shipped recipe's name.
+        set: ``{"a.b": value}``, changed in all runs.
+        runs: by name, ``{"a.b": value}`` of what that run changes.
+        search: ``{"a.b": range or choices}`` that a search draws from; instead of ``runs``.
+        trials: how many runs the search may take.
+
+    Example:
+        >>> Study(name="losses", recipe="lite", runs={"dice": {"loss": [{"name": "dice"}]}}).recipe_of("dice").name
+        'losses-dice'
+    """
+
+    name: Name
+    question: str = ""
+    recipe: str
+    set: dict[str, Any] = {}
+    runs: dict[Name, dict[str, Any]] = {}
+    search: dict[str, RangeSpec | ChoiceSpec] = {}
+    trials: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _runs_or_searches(self) -> Study:
+        if bool(self.runs) == bool(self.search) or bool(self.search) != bool(self.trials):
+            raise ValueError("a study has either runs, or search and trials")
+        return self
+
+    def recipe_of(self, run: str, changes: Mapping[str, Any] | None = None) -> Recipe:
+        """The recipe of one run.
+
+        Args:
+            run: its name.
+            changes: what it changes; those under ``runs`` where not given.
+
+        Raises:
+            ConfigError: where the changes do not make a recipe.
+        """
+        wanted = {**self.set, **(self.runs[run] if changes is None else changes), "name": f"{self.name}-{run}"}
+        try:
+            return load_recipe(self.recipe, [f"{key}={json.dumps(value)}" for key, value in wanted.items()])
+        except ConfigError as fault:
+            raise ConfigError(f"study {self.name}, run {run}: {fault}") from fault
+
+
+def load_study(path: Path) -> Study:
+    """Read and check a study, and the recipe of every run that it names.
+
+    Raises:
+        ConfigError: where the file, the study or one of its recipes is wrong.
+    """
+    try:
+        study = Study.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as fault:
+        raise ConfigError(f"{path}: not readable as YAML: {' '.join(str(fault).split())}") from fault
+    except ValidationError as fault:
+        lines = [
+            f"{path}: {'.'.join(str(part) for part in error['loc']) or 'study'}: "
+            f"{error['msg'].removeprefix('Value error, ')}"
+            for error in fault.errors()
+        ]
+        raise ConfigError("\n".join(lines)) from fault
+    for run in study.runs:
+        study.recipe_of(run)
+    return study
