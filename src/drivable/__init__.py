@@ -1,7 +1,7 @@
 """Drivable-area semantic segmentation: direct lane, alternative lane, background.
 
 >>> import drivable
->>> segmenter = drivable.load("runs/lite")
+>>> segmenter = drivable.load()
 >>> label_map = segmenter.segment(drivable.read_image("road.jpg"))  # (H, W) ids: 0 direct, 1 alternative, 2 background
 """
 

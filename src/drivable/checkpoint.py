@@ -13,14 +13,14 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from drivable.config import ModelSpec, Normalization, Recipe, parse_recipe
-from drivable.errors import CheckpointError, ConfigError, nearest_match
+from drivable.errors import CheckpointError, ConfigError
 from drivable.files import written_whole
 from drivable.labels import LabelSet
 from drivable.models import SegmentationModel, build_model
+from drivable.weights import shipped_models
 
 FORMAT_VERSION = 1
 BEST, LAST = "best.safetensors", "last.safetensors"
-_SHIPPED = Path(__file__).parent / "weights"
 _KEY = "drivable"
 
 
@@ -168,8 +168,8 @@ def find_checkpoint(model: str | Path) -> Path:
         return found
     if path.is_file():
         return path
-    shipped = {entry.stem: entry for entry in sorted(_SHIPPED.glob("*.safetensors"))}
+    shipped = shipped_models()
     if str(model) in shipped:
         return shipped[str(model)]
-    hint = nearest_match(str(model), shipped) if shipped else "no model is shipped with this release"
+    hint = f"shipped models: {', '.join(shipped)}" if shipped else "no model is shipped with this release"
     raise CheckpointError(f"model '{model}': no such run folder or checkpoint file; {hint}")

@@ -76,6 +76,43 @@ def test_a_run_folder_is_complete(rendered_data: Path, tmp_path: Path) -> None:
     assert {"train_loss", "val_loss", "val_strict3", "val_iou_direct", "learning_rate"} <= set(header)
 
 
+def test_training_pictures_grow_over_the_epochs(
+    rendered_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[str, tuple[int, ...]]] = []
+    original = SegmentationTraining.training_step
+    validation = SegmentationTraining.validation_step
+
+    def training_step(self: SegmentationTraining, batch: Batch, batch_index: int) -> torch.Tensor:
+        seen.append(("train", tuple(batch["images"].shape[2:])))
+        return original(self, batch, batch_index)
+
+    def validation_step(self: SegmentationTraining, batch: Batch, batch_index: int) -> None:
+        seen.append(("val", tuple(batch["images"].shape[2:])))
+        validation(self, batch, batch_index)
+
+    monkeypatch.setattr(SegmentationTraining, "training_step", training_step)
+    monkeypatch.setattr(SegmentationTraining, "validation_step", validation_step)
+    sizes = "training.sizes=[[32, 64], [64, 64]]"
+    train(small_recipe(rendered_data, "training.epochs=4", sizes, "augmentation.scale_crop=[0.5, 1]"), tmp_path / "run")
+    small, large, whole = ("train", (32, 64)), ("train", (64, 64)), ("val", (64, 96))
+    assert list(dict.fromkeys(seen)) == [small, whole, large]
+    assert seen.count(small) == seen.count(large) > 0
+    assert load_checkpoint(find_checkpoint(tmp_path / "run")).preprocessing.size == (64, 96)
+
+
+@pytest.mark.parametrize(("num_sizes", "expected"), [(1, "aaaaa"), (2, "aaabb"), (3, "aabbc"), (7, "abcde")])
+def test_sizes_share_the_epochs(num_sizes: int, expected: str) -> None:
+    sizes = [[32 * (i + 1), 32] for i in range(num_sizes)]
+    recipe = load_recipe("lite", ["training.epochs=5", f"training.sizes={sizes}"])
+    letters = "".join("abcdefg"[recipe.training_size(epoch)[0] // 32 - 1] for epoch in range(5))
+    if num_sizes == 7:
+        assert letters[0] == "a"
+        assert list(letters) == sorted(set(letters)), "more sizes than epochs: some are left out"
+    else:
+        assert letters == expected
+
+
 @pytest.mark.slow
 def test_it_overfits_a_handful_of_pictures(rendered_data: Path, tmp_path: Path) -> None:
     recipe = small_recipe(

@@ -17,14 +17,17 @@ from drivable.cli.options import (
     parse_size,
 )
 from drivable.cli.tables import JsonOption, print_table
+from drivable.weights import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from drivable.evaluation import Evaluation
 
 
 def evaluate(
-    model: Annotated[str, typer.Argument(help="A run folder, a checkpoint file or a shipped model's name.")],
     data: DataOption,
+    model: Annotated[
+        str, typer.Argument(help="A run folder, a checkpoint file or a shipped model's name.")
+    ] = DEFAULT_MODEL,
     split: Annotated[str, typer.Option(help="train, val, test, all, <folder>/<name> or a file of ids.")] = "test",
     splits: SplitsOption = None,
     layout: LayoutOption = "auto",

@@ -13,6 +13,7 @@ from drivable.cli.compare import compare
 from drivable.cli.data import app as data_app
 from drivable.cli.demo import demo
 from drivable.cli.evaluate import evaluate
+from drivable.cli.export import export
 from drivable.cli.models import models
 from drivable.cli.predict import predict
 from drivable.cli.sweep import sweep
@@ -31,6 +32,7 @@ app.command()(sweep)
 app.command()(evaluate)
 app.command()(compare)
 app.command()(predict)
+app.command()(export)
 app.add_typer(data_app, name="data")
 app.command()(models)
 app.command()(demo)

@@ -10,12 +10,15 @@ import typer
 
 from drivable.cli.options import DeviceOption, SkipBrokenOption
 from drivable.cli.tables import JsonOption
+from drivable.weights import DEFAULT_MODEL
 
 
 def predict(
     source: Annotated[list[str], typer.Argument(help="Pictures, folders, glob patterns or videos.")],
-    model: Annotated[str, typer.Option(help="A run folder, a checkpoint file or a shipped model's name.")],
     out: Annotated[Path, typer.Option(help="Folder for overlays/, label_maps/ and videos.")],
+    model: Annotated[
+        str, typer.Option(help="A run folder, a checkpoint file or a shipped model's name.")
+    ] = DEFAULT_MODEL,
     skip_broken: SkipBrokenOption = False,
     device: DeviceOption = "auto",
     json: JsonOption = None,

@@ -84,12 +84,13 @@ class SegFormerSpec(ModelSpecBase):
 
 
 class LiteSpec(ModelSpecBase):
-    """The small model: EfficientNet-Lite, pyramid pooling and a light top-down decoder."""
+    """The small model: EfficientNet-Lite and a light decoder, by default pyramid pooling and top-down additions."""
 
     published_normalization: ClassVar[Normalization] = TENSORFLOW
 
     name: Literal["lite"] = "lite"
     backbone: LiteBackboneName = "lite0"
+    decoder: Literal["pyramid", "atrous", "mlp", "lraspp"] = "pyramid"
     decoder_channels: int = Field(default=96, gt=0)
     dropout: float = Field(default=0.1, ge=0, lt=1)
 

@@ -16,14 +16,15 @@ class DepthwiseConv2d(nn.Conv2d):
         kernel: rows and columns.
         stride: of the output.
         padding: zeros on every side.
+        dilation: distance between the kernel's points.
 
     Example:
         >>> DepthwiseConv2d(8, kernel=3, padding=1)(torch.zeros(1, 8, 5, 5)).shape
         torch.Size([1, 8, 5, 5])
     """
 
-    def __init__(self, channels: int, kernel: int, stride: int = 1, padding: int = 0) -> None:
-        super().__init__(channels, channels, kernel, stride, padding, groups=channels, bias=False)
+    def __init__(self, channels: int, kernel: int, stride: int = 1, padding: int = 0, dilation: int = 1) -> None:
+        super().__init__(channels, channels, kernel, stride, padding, dilation, groups=channels, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, H', W')."""

@@ -15,6 +15,7 @@ from drivable.data.pictures import resize_image
 from drivable.errors import ConfigError, DataError
 from drivable.labels import LabelSet
 from drivable.segmenter.protocol import Image, LabelMap, Probabilities
+from drivable.weights import DEFAULT_MODEL
 
 
 class TorchSegmenter:
@@ -91,11 +92,11 @@ class TorchSegmenter:
         return logits.float()
 
 
-def load(model: str | Path, device: str = "auto") -> TorchSegmenter:
+def load(model: str | Path = DEFAULT_MODEL, device: str = "auto") -> TorchSegmenter:
     """Load a trained model, ready to segment.
 
     Args:
-        model: a run folder, a checkpoint file, or a shipped model's name.
+        model: a run folder, a checkpoint file, or a shipped model's name; the model that is shipped where not given.
         device: see :class:`TorchSegmenter`.
 
     Raises:
@@ -103,7 +104,7 @@ def load(model: str | Path, device: str = "auto") -> TorchSegmenter:
         ConfigError: where there is no such device.
 
     Example:
-        >>> label_map = load("runs/lite").segment(read_image(Path("road.jpg")))
+        >>> label_map = load().segment(read_image(Path("road.jpg")))
     """
     return TorchSegmenter(load_checkpoint(find_checkpoint(model)), device)
 

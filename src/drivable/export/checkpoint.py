@@ -1,0 +1,77 @@
+"""A checkpoint to pass on: half the size, at the size it is to be used at, without the places it was trained in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from drivable.checkpoint import Checkpoint, save_checkpoint
+from drivable.config import Recipe
+from drivable.data.rendered import render, sample_scene
+from drivable.errors import CheckpointError
+from drivable.segmenter import TorchSegmenter
+
+Precision = Literal["fp32", "fp16"]
+# Share of the pixels of rendered roads that must get the same class.
+LEAST_AGREEMENT = 0.999
+_NUM_SCENES = 6
+
+
+def export_checkpoint(
+    checkpoint: Checkpoint, path: Path, precision: Precision = "fp16", size: tuple[int, int] | None = None
+) -> float:
+    """Write a checkpoint to pass on, unless it would not be the same model.
+
+    Args:
+        checkpoint: what was trained.
+        path: of the file to write.
+        precision: of the convolutions' weights; statistics, scales and offsets stay float32.
+        size: (height, width) that pictures are resized to, where it is not the one that it was validated at.
+
+    Returns:
+        Share of the pixels of rendered roads of several sizes, 0..1, in which both give the same class.
+
+    Raises:
+        CheckpointError: where they agree in less than 99.9 %; nothing is written then.
+        OutputError: where the place is not writable or the disk is full.
+
+    Example:
+        >>> export_checkpoint(load_checkpoint(find_checkpoint("runs/lite")), Path("lite.safetensors"))
+    """
+    preprocessing = checkpoint.preprocessing
+    sized = replace(checkpoint, preprocessing=replace(preprocessing, size=size or preprocessing.size))
+    exported = replace(sized, weights=_rounded(sized.weights, precision), recipe=_without_places(sized.recipe))
+    agreement = _agreement(TorchSegmenter(sized, "cpu"), TorchSegmenter(exported, "cpu"))
+    if agreement < LEAST_AGREEMENT:
+        raise CheckpointError(
+            f"{checkpoint.where}: in {precision} only {agreement:.2%} of the pixels of rendered roads keep their "
+            f"class, expected {LEAST_AGREEMENT:.1%}; export it with --precision fp32"
+        )
+    save_checkpoint(path, exported)
+    return agreement
+
+
+def _rounded(weights: Mapping[str, Tensor], precision: Precision) -> dict[str, Tensor]:
+    if precision == "fp32":
+        return dict(weights)
+    return {name: tensor.to(torch.float16) if tensor.ndim > 1 else tensor for name, tensor in weights.items()}
+
+
+def _without_places(recipe: Recipe | None) -> Recipe | None:
+    if recipe is None:
+        return None
+    return recipe.model_copy(update={"data": recipe.data.model_copy(update={"path": None})})
+
+
+def _agreement(left: TorchSegmenter, right: TorchSegmenter) -> float:
+    equal = []
+    for seed, size in zip(range(_NUM_SCENES), ((360, 640), (270, 481)) * _NUM_SCENES, strict=False):
+        image = render(sample_scene(np.random.default_rng(seed), size)).image
+        equal.append((left.segment(image) == right.segment(image)).mean())
+    return float(np.mean(equal))

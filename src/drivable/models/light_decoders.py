@@ -1,0 +1,186 @@
+"""Light decoders, from a backbone's feature maps at strides 4 to 32 to logits at stride 4.
+
+Everything in them survives int8: convolutions with batch normalisation and ReLU6, average pooling, bilinear
+upsampling. Only the gate of LR-ASPP is a sigmoid, as its authors have it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from drivable.models.depthwise import DepthwiseConv2d
+
+_BINS = (1, 2, 3, 6)
+_ATROUS_RATES = (2, 4, 6)
+_LOW_LEVEL_CHANNELS = 48
+
+
+class PyramidDecoder(nn.Module):
+    """Pyramid pooling on the coarsest map (Zhao et al. 2017), then top-down additions to the finest (Lin et al. 2017)
+    with depthwise separable smoothing.
+
+    Args:
+        in_channels: of the feature maps, fine to coarse.
+        channels: of the decoder.
+        num_classes: K.
+        dropout: before the classifier.
+    """
+
+    def __init__(self, in_channels: Sequence[int], channels: int, num_classes: int, dropout: float) -> None:
+        super().__init__()
+        self.laterals = nn.ModuleList(_pointwise(c, channels) for c in in_channels)
+        self.context = _PyramidPooling(channels)
+        self.smooth = nn.ModuleList(_separable(channels, num_layers=2) for _ in in_channels[:-1])
+        self.dropout = nn.Dropout2d(dropout)
+        self.classify = nn.Conv2d(channels, num_classes, 1)
+
+    def forward(self, features: list[Tensor]) -> Tensor:
+        """Feature maps, fine to coarse -> logits (N, K, H / 4, W / 4)."""
+        *finer, coarsest = [lateral(feature) for lateral, feature in zip(self.laterals, features, strict=True)]
+        x = self.context(coarsest)
+        for lateral, smooth in zip(reversed(finer), self.smooth, strict=True):
+            x = smooth(_resize_to(x, lateral) + lateral)
+        logits: Tensor = self.classify(self.dropout(x))
+        return logits
+
+
+class AtrousDecoder(nn.Module):
+    """DeepLabv3+ (Chen et al. 2018, fig. 2) with depthwise separable convolutions throughout (its sec. 3.2).
+
+    Atrous convolutions see the map at stride 16; the stride-32 map joins it there.
+
+    Args:
+        in_channels: of the feature maps, fine to coarse.
+        channels: of the decoder.
+        num_classes: K.
+        dropout: before the classifier.
+    """
+
+    def __init__(self, in_channels: Sequence[int], channels: int, num_classes: int, dropout: float) -> None:
+        super().__init__()
+        finest, _, middle, coarsest = in_channels
+        self.reduce = _pointwise(middle + coarsest, channels)
+        self.branches = nn.ModuleList(
+            [_pointwise(channels, channels)]
+            + [_separable(channels, num_layers=1, dilation=rate) for rate in _ATROUS_RATES]
+        )
+        self.pool = _pooled(channels, channels, bins=1)
+        self.fuse = _pointwise((len(self.branches) + 1) * channels, channels)
+        self.low_level = _pointwise(finest, _LOW_LEVEL_CHANNELS)
+        self.merge = _pointwise(channels + _LOW_LEVEL_CHANNELS, channels)
+        self.smooth = _separable(channels, num_layers=2)
+        self.dropout = nn.Dropout2d(dropout)
+        self.classify = nn.Conv2d(channels, num_classes, 1)
+
+    def forward(self, features: list[Tensor]) -> Tensor:
+        """Feature maps, fine to coarse -> logits (N, K, H / 4, W / 4)."""
+        finest, _, middle, coarsest = features
+        x = self.reduce(torch.cat([middle, _resize_to(coarsest, middle)], dim=1))
+        x = self.fuse(torch.cat([*(branch(x) for branch in self.branches), _resize_to(self.pool(x), x)], dim=1))
+        x = self.merge(torch.cat([_resize_to(x, finest), self.low_level(finest)], dim=1))
+        logits: Tensor = self.classify(self.dropout(self.smooth(x)))
+        return logits
+
+
+class MLPDecoder(nn.Module):
+    """SegFormer's all-MLP head (Xie et al. 2021, eq. 4): project, upsample, concatenate, fuse.
+
+    Args:
+        in_channels: of the feature maps, fine to coarse.
+        channels: of the decoder.
+        num_classes: K.
+        dropout: before the classifier.
+    """
+
+    def __init__(self, in_channels: Sequence[int], channels: int, num_classes: int, dropout: float) -> None:
+        super().__init__()
+        self.project = nn.ModuleList(nn.Conv2d(c, channels, 1) for c in in_channels)
+        self.fuse = _pointwise(len(in_channels) * channels, channels)
+        self.dropout = nn.Dropout2d(dropout)
+        self.classify = nn.Conv2d(channels, num_classes, 1)
+
+    def forward(self, features: list[Tensor]) -> Tensor:
+        """Feature maps, fine to coarse -> logits (N, K, H / 4, W / 4)."""
+        projected = [project(feature) for project, feature in zip(self.project, features, strict=True)]
+        x = self.fuse(torch.cat([_resize_to(x, features[0]) for x in projected], dim=1))
+        logits: Tensor = self.classify(self.dropout(x))
+        return logits
+
+
+class LRASPPDecoder(nn.Module):
+    """LR-ASPP (Howard et al. 2019, fig. 10): the stride-16 map, gated by its own mean, added to a finer one.
+
+    Args:
+        in_channels: of the feature maps, fine to coarse.
+        channels: of the decoder.
+        num_classes: K.
+        dropout: before the classifier.
+    """
+
+    def __init__(self, in_channels: Sequence[int], channels: int, num_classes: int, dropout: float) -> None:
+        super().__init__()
+        finest, _, middle, coarsest = in_channels
+        self.value = _pointwise(middle + coarsest, channels)
+        self.gate = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(middle + coarsest, channels, 1), nn.Sigmoid())
+        self.dropout = nn.Dropout2d(dropout)
+        self.classify_fine = nn.Conv2d(finest, num_classes, 1)
+        self.classify_coarse = nn.Conv2d(channels, num_classes, 1)
+
+    def forward(self, features: list[Tensor]) -> Tensor:
+        """Feature maps, fine to coarse -> logits (N, K, H / 4, W / 4)."""
+        finest, _, middle, coarsest = features
+        x = torch.cat([middle, _resize_to(coarsest, middle)], dim=1)
+        coarse = self.classify_coarse(self.dropout(self.value(x) * self.gate(x)))
+        logits: Tensor = self.classify_fine(finest) + _resize_to(coarse, finest)
+        return logits
+
+
+LIGHT_DECODERS: dict[str, Callable[[Sequence[int], int, int, float], nn.Module]] = {
+    "pyramid": PyramidDecoder,
+    "atrous": AtrousDecoder,
+    "mlp": MLPDecoder,
+    "lraspp": LRASPPDecoder,
+}
+
+
+class _PyramidPooling(nn.Module):
+    """Averages over 1, 2, 3 and 6 cells a side, each reduced, brought back and fused with the map itself."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        reduced = channels // len(_BINS)
+        self.branches = nn.ModuleList(_pooled(channels, reduced, bins) for bins in _BINS)
+        self.fuse = _pointwise(channels + reduced * len(_BINS), channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        fused: Tensor = self.fuse(torch.cat([x, *(_resize_to(branch(x), x) for branch in self.branches)], dim=1))
+        return fused
+
+
+def _pooled(in_channels: int, out_channels: int, bins: int) -> nn.Sequential:
+    # No batch normalisation: a single cell of a single picture has no statistics.
+    return nn.Sequential(nn.AdaptiveAvgPool2d(bins), nn.Conv2d(in_channels, out_channels, 1), nn.ReLU6(inplace=True))
+
+
+def _pointwise(in_channels: int, out_channels: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(in_channels, out_channels, 1, bias=False), nn.BatchNorm2d(out_channels), nn.ReLU6(inplace=True)
+    )
+
+
+def _separable(channels: int, num_layers: int, dilation: int = 1) -> nn.Sequential:
+    """Depthwise 3x3, pointwise 1x1, so many times over."""
+    layers: list[nn.Module] = []
+    for _ in range(num_layers):
+        depthwise = DepthwiseConv2d(channels, kernel=3, padding=dilation, dilation=dilation)
+        layers += [nn.Sequential(depthwise, nn.BatchNorm2d(channels), nn.ReLU6(inplace=True))]
+        layers += [_pointwise(channels, channels)]
+    return nn.Sequential(*layers)
+
+
+def _resize_to(x: Tensor, like: Tensor) -> Tensor:
+    return F.interpolate(x, size=like.shape[-2:], mode="bilinear", align_corners=False)
