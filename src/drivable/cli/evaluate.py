@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from drivable.cli.footage import score_unlabelled
 from drivable.cli.options import (
-    DataOption,
     DeviceOption,
     IdsOption,
     LayoutOption,
@@ -29,13 +29,19 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    data: DataOption,
     model: Annotated[
         str | None,
         typer.Argument(help=f"A run folder, a checkpoint file or a shipped model's name; {DEFAULT_MODEL} without."),
     ] = None,
     predictions: Annotated[
         Path | None, typer.Option(help="Score the label maps <id>.png in this folder, made by any tool.")
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option(help="Data root with labels: a folder, or an address such as s3://.")
+    ] = None,
+    footage: Annotated[
+        list[str] | None,
+        typer.Option(help="Pictures, folders, patterns or videos without labels, instead of --data; may be repeated."),
     ] = None,
     split: Annotated[str, typer.Option(help="train, val, test, all, <folder>/<name> or a file of ids.")] = "test",
     splits: SplitsOption = None,
@@ -72,6 +78,14 @@ def evaluate(
     from drivable.progress import progress
     from drivable.segmenter import load
 
+    if (data is None) == (footage is None):
+        raise ConfigError("give labelled pictures with --data, or pictures and videos without labels with --footage")
+    if data is None:
+        if predictions is not None:
+            raise ConfigError("--predictions are compared with labels; give these with --data")
+        assert footage is not None
+        score_unlabelled(footage, model or DEFAULT_MODEL, device, json)
+        return
     if model is not None and predictions is not None:
         raise ConfigError("give a model or --predictions, not both")
     if work_list is not None and predictions is not None:
@@ -80,16 +94,16 @@ def evaluate(
     if at is not None and predictions is not None:
         raise ConfigError("--size does not go with --predictions: they are compared at each picture's own size")
     ground = None if camera is None else parse_camera(camera)
-    road_data = open_data(data, layout, ids)
     name = model or DEFAULT_MODEL
+    segmenter = None if predictions is not None else load(name, device)
+    road_data = open_data(data, layout, ids)
     facts = {"command": shlex.join(["drivable", *sys.argv[1:]])}
-    if predictions is None:
-        segmenter = load(name, device)
-        predictor: ModelPredictions | StoredPredictions = ModelPredictions(segmenter)
-        recipes = [segmenter.checkpoint.recipe]
+    predictor: ModelPredictions | StoredPredictions
+    if segmenter is not None:
+        predictor, recipes = ModelPredictions(segmenter), [segmenter.checkpoint.recipe]
         path = find_checkpoint(name)
         facts["model"] = f"{name} ({segmenter.checkpoint.spec.name}, fingerprint {file_fingerprint(path)})"
-    else:
+    if predictions is not None:
         predictor, recipes = StoredPredictions(predictions, road_data.labels), [None]
         facts["predictions"] = str(predictions)
     samples = select_split(road_data, split, agreed_splits(road_data, splits, recipes))

@@ -75,10 +75,13 @@ class TorchSegmenter:
     def probabilities(self, image: Image) -> Probabilities:
         """RGB (H, W, 3) uint8 -> (K, H, W) float32; over the classes each pixel sums to 1.
 
+        Where the checkpoint was calibrated, at its temperature; the most probable class stays the same.
+
         Raises:
             DataError: where the array is not such a picture.
         """
-        logits = _to_size(self._logits([image])[0], image)
+        calibration = self.checkpoint.calibration
+        logits = _to_size(self._logits([image])[0], image) / (1.0 if calibration is None else calibration.temperature)
         return np.asarray(F.softmax(logits, dim=0).cpu().numpy(), dtype=np.float32)
 
     def _logits(self, images: Sequence[Image]) -> Tensor:
