@@ -17,7 +17,7 @@ from drivable.data.pictures import Pixels, resize_image, resize_label_map
 from drivable.data.samples import Sample, read_pair
 from drivable.errors import DataError
 from drivable.evaluation.label_errors import Doubt, doubt
-from drivable.evaluation.predictions import ModelPredictions, Predictor
+from drivable.evaluation.predictions import Confidence, ModelPredictions, Predictor
 from drivable.evaluation.slices import SliceScore, slice_scores
 from drivable.labels import LabelSet
 from drivable.metrics import (
@@ -35,8 +35,10 @@ from drivable.metrics import (
     known_protocols,
     mean_iou,
     measures,
+    per_batch_ious,
     resampled_sums,
     safety_row,
+    two_sided,
 )
 from drivable.segmenter import LabelMap, Segmenter
 
@@ -124,12 +126,8 @@ class Evaluation:
         for name, protocol in known_protocols(self.labels).items():
             if name == PER_BATCH:
                 ious = protocol.class_ious(self.counts, self.labels)
-                drawn = np.concatenate(
-                    [
-                        np.stack([protocol.class_ious(self.counts[order], self.labels) for order in chunk])
-                        for chunk in draws(self.num_pictures)
-                    ]
-                )
+                sides = two_sided(self.counts, self.labels)
+                drawn = np.concatenate([per_batch_ious(sides[chunk]) for chunk in draws(self.num_pictures)])
             else:
                 ious = protocol.class_ious(self.counts.sum(axis=0), self.labels)
                 drawn = protocol.class_ious(sums, self.labels)
@@ -247,23 +245,9 @@ def evaluate(
     def score_waiting() -> None:
         answers = predictor.answer([sample for sample, _, _ in waiting], [image for _, image, _ in waiting])
         for (sample, image, actual), (predicted, confidence) in zip(waiting, answers, strict=True):
-            doubted = None
-            if confidence is not None:
-                places = (slice(None, None, STEP),) * 2
-                near = actual[places], predicted[places], confidence[places]
-                counted = near[0] != labels.ignore_id
-                reliability.update(near[2][counted], (near[0] == near[1])[counted])
-                doubted = doubt(*near, labels)
+            known = (attributes or {}).get(sample.id, {})
             pictures.append(
-                PictureScore(
-                    sample.id,
-                    count_pixels(actual, predicted, labels.num_classes, labels.ignore_id),
-                    _safety(actual, predicted, labels, camera),
-                    float(image[::STEP, ::STEP].mean()),
-                    (attributes or {}).get(sample.id, {}),
-                    doubted,
-                    _checksum(image, actual),
-                )
+                score_picture(sample.id, image, actual, predicted, confidence, labels, known, camera, reliability)
             )
         waiting.clear()
 
@@ -290,6 +274,48 @@ def evaluate(
         raise DataError(f"every pixel of {len(pictures)} pictures is ignored (id {labels.ignore_id}); nothing to score")
     known = reliability if reliability.counts.any() else None
     return Evaluation(labels, tuple(pictures), num_broken, size, known)
+
+
+def score_picture(
+    key: str,
+    image: Pixels,
+    actual: LabelMap,
+    predicted: LabelMap,
+    confidence: Confidence | None,
+    labels: LabelSet,
+    attributes: Mapping[str, str],
+    camera: GroundCamera | None,
+    reliability: Reliability,
+) -> PictureScore:
+    """Everything that one picture adds.
+
+    Args:
+        key: id of the picture.
+        image: RGB (H, W, 3) uint8.
+        actual: true ids (H, W).
+        predicted: ids of the same shape.
+        confidence: their probability (H, W), where known.
+        labels: the classes.
+        attributes: of the picture, where known.
+        camera: for distances in metres.
+        reliability: receives the confidence.
+    """
+    doubted = None
+    if confidence is not None:
+        places = (slice(None, None, STEP),) * 2
+        near = actual[places], predicted[places], confidence[places]
+        counted = near[0] != labels.ignore_id
+        reliability.update(near[2][counted], (near[0] == near[1])[counted])
+        doubted = doubt(*near, labels)
+    return PictureScore(
+        key,
+        count_pixels(actual, predicted, labels.num_classes, labels.ignore_id),
+        _safety(actual, predicted, labels, camera),
+        float(image[::STEP, ::STEP].mean()),
+        attributes,
+        doubted,
+        _checksum(image, actual),
+    )
 
 
 def _checksum(image: Pixels, label_map: LabelMap) -> int:

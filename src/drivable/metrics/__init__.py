@@ -12,6 +12,8 @@ from drivable.metrics.protocols import (
     iou,
     known_protocols,
     mean_iou,
+    per_batch_ious,
+    two_sided,
 )
 from drivable.metrics.resampling import Interval, PairedTest, draws, interval, paired_test, resampled_sums
 from drivable.metrics.safety import COLUMNS, MEASURES, GroundCamera, measures, safety_row
@@ -39,6 +41,8 @@ __all__ = [
     "mean_iou",
     "measures",
     "paired_test",
+    "per_batch_ious",
     "resampled_sums",
     "safety_row",
+    "two_sided",
 ]

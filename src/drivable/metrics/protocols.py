@@ -71,7 +71,7 @@ def foreground2(tables: Table, labels: LabelSet) -> Table:
 
 def binary(tables: Table, labels: LabelSet) -> Table:
     """IoU of road (all classes but background) and of background."""
-    return iou(_two_sided(tables, labels))
+    return iou(two_sided(tables, labels))
 
 
 def binary_per_batch(tables: Table, labels: LabelSet) -> Table:
@@ -87,7 +87,11 @@ def binary_per_batch(tables: Table, labels: LabelSet) -> Table:
     Returns:
         (..., 2) in 0..1: road, background.
     """
-    sides = _two_sided(tables, labels)
+    return per_batch_ious(two_sided(tables, labels))
+
+
+def per_batch_ious(sides: Table) -> Table:
+    """The same from tables of road against background, (..., N, 2, 2) -> (..., 2)."""
     num_pictures = sides.shape[-3]
     starts = np.arange(0, num_pictures, BATCH)
     per_batch = np.nan_to_num(iou(np.add.reduceat(sides, starts, axis=-3)))
@@ -212,8 +216,8 @@ def compute_scores(counts: Counts, labels: LabelSet) -> Scores:
     )
 
 
-def _two_sided(tables: Table, labels: LabelSet) -> Table:
-    """(..., K, K) -> (..., 2, 2): road, background."""
+def two_sided(tables: Table, labels: LabelSet) -> Table:
+    """Tables (..., K, K) -> (..., 2, 2): road, background."""
     is_road = np.zeros(labels.num_classes)
     is_road[list(labels.foreground_ids)] = 1
     sides = np.stack([is_road, 1 - is_road])
