@@ -340,7 +340,8 @@ def test_five_classes_from_training_to_overlay(run: Run, rendered_data: Path, tm
     scores = json.loads((tmp_path / "scores.json").read_text())
     assert list(scores["classes"]) == names
     # Without a background there is no road against background.
-    assert scores["protocols"]["binary"] is None
+    assert list(scores["protocols"]) == ["strict3"]
+    assert scores["safety"] == {}
     picture = next(root.glob("images/test/*.jpg"))
     code, _, _ = run("predict", picture, "--model", tmp_path / "run", "--out", tmp_path / "seen")
     assert code == 0
