@@ -54,7 +54,7 @@ def test_version(run: Run) -> None:
         (["train", "lite"], "no data"),
         (["evaluate", "x", "--data", "y", "--size", "big"], "expected HEIGHTxWIDTH"),
         (["nothing"], "No such command"),
-        (["predict", "a.jpg", "--out", "b"], "Missing option"),
+        (["predict", "a.jpg"], "Missing option"),
         (["data", "inspect", "x", "--layout", "bdd"], "data layout 'bdd' is unknown"),
     ],
 )
