@@ -14,6 +14,7 @@ from drivable.checkpoint import Checkpoint, find_checkpoint, load_checkpoint
 from drivable.data.pictures import resize_image
 from drivable.errors import ConfigError, DataError
 from drivable.labels import LabelSet
+from drivable.models.folding import fold_batch_norm
 from drivable.segmenter.protocol import Image, LabelMap, Probabilities
 from drivable.weights import DEFAULT_MODEL
 
@@ -40,7 +41,8 @@ class TorchSegmenter:
     def __init__(self, checkpoint: Checkpoint, device: str = "auto") -> None:
         self.checkpoint = checkpoint
         self.device = _device(device)
-        self.model = checkpoint.build().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        model = fold_batch_norm(checkpoint.build())
+        self.model = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @property
     def labels(self) -> LabelSet:
