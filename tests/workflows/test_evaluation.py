@@ -84,6 +84,9 @@ def test_the_json_has_intervals_classes_slices_safety_and_calibration(
     assert {"leak rate", "missed road", "swap rate", "boundary IoU"} <= set(found["safety"])
     assert 0 <= found["calibration"]["expected_calibration_error"] <= 1
     assert len(found["data_fingerprint"]) == 16
+    assert found["model"] == str(trained)
+    assert found["made"]["command"].startswith("drivable evaluate ")
+    assert found["made"]["data fingerprint"] == found["data_fingerprint"]
 
 
 def test_a_perfect_answer_has_no_width(rendered_data: Path) -> None:
@@ -206,7 +209,8 @@ def test_a_folder_without_predictions(tmp_path: Path, predictions: Path) -> None
         (["evaluate"], "give labelled pictures with --data"),
         (["evaluate", "--data", "x", "--footage", "y"], "give labelled pictures with --data"),
         (["evaluate", "m", "--predictions", "p", "--data", "x"], "a model or --predictions, not both"),
-        (["evaluate", "--predictions", "p", "--footage", "x"], "--predictions are compared with labels"),
+        (["evaluate", "--predictions", "p", "--footage", "x"], "--predictions needs labels"),
+        (["evaluate", "--report", "r.html", "--footage", "x"], "--report needs labels"),
         (["evaluate", "--predictions", "p", "--data", "x", "--size", "9x9"], "--size does not go with"),
         (["evaluate", "--predictions", "p", "--data", "x", "--work-list", "w"], "--work-list needs a model"),
         (["evaluate", "--data", "x", "--camera", "1,2"], "expected FOCAL_PX,HEIGHT_M,HORIZON_ROW"),

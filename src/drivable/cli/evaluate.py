@@ -81,9 +81,14 @@ def evaluate(
     if (data is None) == (footage is None):
         raise ConfigError("give labelled pictures with --data, or pictures and videos without labels with --footage")
     if data is None:
-        if predictions is not None:
-            raise ConfigError("--predictions are compared with labels; give these with --data")
         assert footage is not None
+        needs_labels = {
+            "--predictions": predictions, "--splits": splits, "--ids": ids, "--attributes": attributes,
+            "--camera": camera, "--size": size, "--report": report, "--work-list": work_list,
+        }  # fmt: skip
+        for option, given in needs_labels.items():
+            if given is not None:
+                raise ConfigError(f"{option} needs labels, which --footage does not have; give these with --data")
         score_unlabelled(footage, model or DEFAULT_MODEL, device, json)
         return
     if model is not None and predictions is not None:
@@ -125,7 +130,7 @@ def evaluate(
         print(f"written: {work_list}, {len(found)} pictures whose labels are in doubt")
     if json is not None:
         named = {"model": name} if predictions is None else {"predictions": str(predictions)}
-        write_json(json, {**named, "data": str(data), "split": split, **facts, **evaluation.to_dict()})
+        write_json(json, {**named, "data": str(data), "split": split, "made": facts, **evaluation.to_dict()})
 
 
 def print_evaluation(evaluation: Evaluation) -> None:
