@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,23 @@ class Preprocessing:
 
 
 @dataclass(frozen=True)
+class Calibration:
+    """How sure the model may be, fitted on labelled pictures.
+
+    Args:
+        temperature: that logits are divided by before the softmax.
+        threshold: confidence that as many pixels exceed as are right.
+        accuracy: share of pixels that are right, 0..1.
+        fitted_on: what the pictures were.
+    """
+
+    temperature: float
+    threshold: float
+    accuracy: float
+    fitted_on: str
+
+
+@dataclass(frozen=True)
 class Checkpoint:
     """A trained model as data.
 
@@ -48,6 +65,8 @@ class Checkpoint:
         preprocessing: what it expects of pictures.
         recipe: how it was trained, ``None`` where that is not known.
         scores: by split name, as :meth:`drivable.metrics.Scores.to_dict` gives them.
+        calibration: ``None`` where it was not calibrated.
+        where: the file, for messages.
 
     Example:
         >>> model = load_checkpoint(find_checkpoint("runs/lite")).build()
@@ -59,6 +78,7 @@ class Checkpoint:
     preprocessing: Preprocessing
     recipe: Recipe | None = None
     scores: dict[str, Any] = field(default_factory=dict)
+    calibration: Calibration | None = None
     where: str = "checkpoint"
 
     def build(self) -> SegmentationModel:
@@ -93,6 +113,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         },
         "recipe": None if checkpoint.recipe is None else checkpoint.recipe.to_dict(),
         "scores": checkpoint.scores,
+        "calibration": None if checkpoint.calibration is None else asdict(checkpoint.calibration),
     }
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in checkpoint.weights.items()}
     with written_whole(path) as temporary:
@@ -143,10 +164,15 @@ def load_checkpoint(path: Path) -> Checkpoint:
             ),
             recipe=None if recipe is None else parse_recipe(recipe, str(path)),
             scores=description["scores"],
+            calibration=_calibration(description.get("calibration")),
             where=str(path),
         )
     except (KeyError, TypeError, ValueError, ConfigError) as fault:
         raise CheckpointError(f"{path}: its description is damaged: {' '.join(str(fault).split())[:300]}") from fault
+
+
+def _calibration(values: dict[str, Any] | None) -> Calibration | None:
+    return None if values is None else Calibration(**values)
 
 
 def find_checkpoint(model: str | Path) -> Path:

@@ -64,6 +64,12 @@ def cache_file(room: str, key: str, suffix: str) -> Path:
     return home / "drivable" / room / f"{digest}.{suffix}"
 
 
+def file_fingerprint(path: Path) -> str:
+    """Sixteen hexadecimal digits that change with any byte of a file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=8)).hexdigest()
+
+
 def refuse_used(path: Path, hint: str = "choose a new one") -> None:
     """Refuse a place for a new folder where there is a file, or a folder that holds anything.
 

@@ -11,6 +11,7 @@ from drivable.errors import ConfigError
 from drivable.labels import BDD100K_DRIVABLE
 from drivable.models import MODELS, build_model, default_spec
 from drivable.models.cost import model_cost
+from drivable.models.folding import fold_batch_norm
 
 # The deeper ones repeat the blocks of those that are run here.
 LIGHT = [name for name in MODELS if name not in ("segformer_b2", "segformer_b3", "segformer_b4", "segformer_b5")]
@@ -53,6 +54,21 @@ def test_pictures_do_not_depend_on_their_batch(spec: ModelSpec) -> None:
         together, alone = model(images), torch.cat([model(image[None]) for image in images])
         assert torch.allclose(together, alone, atol=1e-4)
         assert torch.equal(together, model(images))
+
+
+def test_folding_leaves_no_batch_norm_and_the_same_logits(spec: ModelSpec) -> None:
+    torch.manual_seed(0)
+    model = build_model(spec, num_classes=3).eval()
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.1)  # type: ignore[union-attr]
+            module.running_var.uniform_(0.5, 2.0)  # type: ignore[union-attr]
+    images = torch.rand(1, 3, 64, 96)
+    with torch.inference_mode():
+        before = model(images)
+        after = fold_batch_norm(model)(images)
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in model.modules())
+    torch.testing.assert_close(after, before, rtol=1e-3, atol=1e-4 * float(before.abs().max()) + 1e-5)
 
 
 def test_a_checkpoint_rebuilds_the_model(spec: ModelSpec, tmp_path: Path) -> None:

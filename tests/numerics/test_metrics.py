@@ -12,16 +12,16 @@ from torchmetrics.classification import (
 )
 
 from drivable.labels import BDD100K_DRIVABLE, LabelSet
-from drivable.metrics import ConfusionMatrix, compute_scores
+from drivable.metrics import PROTOCOLS, ConfusionMatrix, compute_scores, count_pixels
 
 
 def scores_of(counts: list[list[float]]) -> tuple[float, float, float, float]:
     """bdd-official, strict3, mean of direct and alternative, binary, all in percent."""
-    scores = compute_scores(torch.tensor(counts), BDD100K_DRIVABLE)
-    assert scores.bdd_official is not None
-    assert scores.binary is not None
+    scores = compute_scores(np.array(counts), BDD100K_DRIVABLE)
     two = (scores.classes[0].iou + scores.classes[1].iou) / 2
-    return tuple(round(100 * value, 1) for value in (scores.bdd_official, scores.strict3, two, scores.binary))
+    assert scores.protocols["foreground2"] == pytest.approx(two)
+    names = ("bdd-official", "strict3", "foreground2", "binary")
+    return tuple(round(100 * scores.protocols[name], 1) for name in names)  # type: ignore[return-value]
 
 
 # Shares of pixels solved from the published results of three kinds of error: rows truth, columns prediction.
@@ -51,7 +51,9 @@ def test_official_evaluator_step_by_step() -> None:
     ious = np.diag(hist) / (hist.sum(1) + hist.sum(0) - np.diag(hist))
     matrix = ConfusionMatrix(3, 255)
     matrix.update(torch.from_numpy(truth), torch.from_numpy(guess))
-    assert compute_scores(matrix.counts, BDD100K_DRIVABLE).bdd_official == pytest.approx(ious[:2].mean())
+    assert compute_scores(matrix.counts.numpy(), BDD100K_DRIVABLE).protocols["bdd-official"] == pytest.approx(
+        ious[:2].mean()
+    )
 
 
 def test_against_torchmetrics() -> None:
@@ -66,7 +68,7 @@ def test_against_torchmetrics() -> None:
     matrix = ConfusionMatrix(3, 255)
     for t, g in zip(truth, guess, strict=True):
         matrix.update(t, g)
-    scores = compute_scores(matrix.counts, BDD100K_DRIVABLE)
+    scores = compute_scores(matrix.counts.numpy(), BDD100K_DRIVABLE)
     options = {"num_classes": 3, "ignore_index": 255, "average": None}
     for metric, name in (
         (MulticlassJaccardIndex, "iou"), (MulticlassPrecision, "precision"), (MulticlassRecall, "recall"),
@@ -80,21 +82,76 @@ def test_against_torchmetrics() -> None:
 
 
 def test_binary_merges_the_lanes() -> None:
-    scores = compute_scores(torch.tensor([[3, 7, 0], [5, 5, 0], [0, 0, 80]]), BDD100K_DRIVABLE)
-    assert scores.binary == 1.0
+    scores = compute_scores(np.array([[3, 7, 0], [5, 5, 0], [0, 0, 80]]), BDD100K_DRIVABLE)
+    assert scores.protocols["binary"] == 1.0
 
 
 def test_absent_classes_are_left_out_of_means() -> None:
-    scores = compute_scores(torch.tensor([[5, 0, 5], [0, 0, 0], [0, 0, 90]]), BDD100K_DRIVABLE)
+    scores = compute_scores(np.array([[5, 0, 5], [0, 0, 0], [0, 0, 90]]), BDD100K_DRIVABLE)
     assert scores.strict3 == pytest.approx((0.5 + 90 / 95) / 2)
     assert scores.to_dict()["classes"]["alternative"]["iou"] is None
 
 
 def test_labels_without_background_have_no_road_scores() -> None:
     labels = LabelSet(("a", "b"), ((0, 0, 0), (1, 1, 1)))
-    scores = compute_scores(torch.tensor([[5, 1], [1, 5]]), labels)
-    assert scores.bdd_official is None
-    assert scores.binary is None
+    assert list(compute_scores(np.array([[5, 1], [1, 5]]), labels).protocols) == ["strict3"]
+
+
+def test_binary_per_batch_step_by_step() -> None:
+    """As YOLOP's validation does it: a matrix a batch, absent sides as 0, the mean weighted by the batch's size."""
+    generator = np.random.default_rng(1)
+    counts = generator.integers(0, 50, (55, 3, 3))
+    counts[48:] = 0
+    counts[48:, 2, 2] = 9  # The last batch of seven holds no road and sees none.
+    expected, num = 0.0, 0
+    for start in range(0, 55, 24):
+        batch = counts[start : start + 24].sum(axis=0)
+        two = np.array([[batch[:2, :2].sum(), batch[:2, 2].sum()], [batch[2, :2].sum(), batch[2, 2]]])
+        with np.errstate(invalid="ignore"):
+            ious = np.diag(two) / (two.sum(0) + two.sum(1) - np.diag(two))
+        ious[np.isnan(ious)] = 0
+        size = len(counts[start : start + 24])
+        expected, num = expected + ious.mean() * size, num + size
+    assert float(PROTOCOLS["binary-per-batch"].score(counts.astype(float), BDD100K_DRIVABLE)) == pytest.approx(
+        expected / num, abs=1e-12
+    )
+
+
+def test_protocols_of_many_matrices_at_once_are_those_of_each() -> None:
+    tables = np.random.default_rng(2).integers(0, 99, (4, 5, 3, 3)).astype(float)
+    for name, protocol in PROTOCOLS.items():
+        together = protocol.score(tables, BDD100K_DRIVABLE)
+        if name == "binary-per-batch":
+            assert together.shape == (4,)
+            assert together[2] == pytest.approx(float(protocol.score(tables[2], BDD100K_DRIVABLE)))
+        else:
+            assert together.shape == (4, 5)
+            assert together[2, 3] == pytest.approx(float(protocol.score(tables[2, 3], BDD100K_DRIVABLE)))
+            assert (
+                len(protocol.class_names(BDD100K_DRIVABLE)) == protocol.class_ious(tables, BDD100K_DRIVABLE).shape[-1]
+            )
+
+
+def test_pixels_of_a_picture_are_counted_as_by_scikit_learn_with_ignored_ones() -> None:
+    generator = np.random.default_rng(3)
+    actual = generator.choice([0, 1, 2, 255], (31, 47)).astype(np.uint8)
+    predicted = generator.integers(0, 3, (31, 47)).astype(np.uint8)
+    counted = actual != 255
+    expected = np.zeros((3, 3), dtype=int)
+    np.add.at(expected, (actual[counted], predicted[counted]), 1)
+    counts = count_pixels(actual, predicted, 3, 255)
+    assert counts.tolist() == expected.tolist()
+    matrix = ConfusionMatrix(3, 255)
+    matrix.update(torch.from_numpy(actual), torch.from_numpy(predicted))
+    assert matrix.counts.tolist() == expected.tolist()
+    with pytest.raises(ValueError, match="shape"):
+        count_pixels(actual, predicted[1:], 3, 255)
+    predicted[0, :] = 7
+    actual[0, 0] = 1
+    with pytest.raises(ValueError, match="below 3, got . .true. and 7"):
+        count_pixels(actual, predicted, 3, 255)
+    actual[0, :] = 255
+    assert count_pixels(actual, predicted, 3, 255).sum() == (actual != 255).sum(), "ignored pixels may hold anything"
 
 
 def test_parts_add_up_and_bad_ids_are_refused() -> None:

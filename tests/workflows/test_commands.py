@@ -18,7 +18,6 @@ import yaml
 from PIL import Image
 
 from drivable.checkpoint import load_checkpoint, save_checkpoint
-from drivable.cli.main import main
 from drivable.cli.tables import format_cell
 from drivable.data.rendered import render_drive
 
@@ -27,34 +26,6 @@ SMALL = [
     "--set", "model.pretrained=null", "--set", "data.size=[64, 96]", "--set", "data.num_workers=0",
     "--set", "training.epochs=1", "--set", "training.accelerator=cpu",
 ]  # fmt: skip
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run a command in this process: exit code, standard output, standard error."""
-
-    def command(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["drivable", *map(str, arguments)])
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return command
-
-
-@pytest.fixture(scope="module")
-def trained(rendered_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run folder of one epoch."""
-    folder = tmp_path_factory.mktemp("runs") / "one"
-    sys.argv = ["drivable", "train", "lite", "--data", str(rendered_data), "--out", str(folder), *SMALL]
-    with pytest.raises(SystemExit) as stop:
-        main()
-    assert not stop.value.code
-    return folder
 
 
 def test_help_does_not_import_torch() -> None:
@@ -123,7 +94,7 @@ def test_evaluate(run: Run, trained: Path, rendered_data: Path, tmp_path: Path) 
         assert word in out
     assert "mIoU" not in out
     scores = json.loads((tmp_path / "s.json").read_text())
-    assert set(scores["protocols"]) == {"strict3", "bdd-official", "binary"}
+    assert set(scores["protocols"]) == {"strict3", "bdd-official", "foreground2", "binary", "binary-per-batch"}
     assert scores["num_pictures"] == 8
 
 
@@ -369,7 +340,8 @@ def test_five_classes_from_training_to_overlay(run: Run, rendered_data: Path, tm
     scores = json.loads((tmp_path / "scores.json").read_text())
     assert list(scores["classes"]) == names
     # Without a background there is no road against background.
-    assert scores["protocols"]["binary"] is None
+    assert list(scores["protocols"]) == ["strict3"]
+    assert scores["safety"] == {}
     picture = next(root.glob("images/test/*.jpg"))
     code, _, _ = run("predict", picture, "--model", tmp_path / "run", "--out", tmp_path / "seen")
     assert code == 0

@@ -39,7 +39,7 @@ def compare(
     """Compare scores, weights, multiply-accumulates and time per picture on this machine."""
     from drivable.checkpoint import find_checkpoint
     from drivable.data import Sample, open_data, select_split
-    from drivable.evaluation import compared, evaluate, write_comparison
+    from drivable.evaluation import compared, differences, evaluate, write_comparison
     from drivable.files import write_json
     from drivable.progress import progress
     from drivable.segmenter import load
@@ -53,19 +53,36 @@ def compare(
     if road_data is not None:
         recipes = [segmenter.checkpoint.recipe for segmenter in segmenters]
         samples = select_split(road_data, split, agreed_splits(road_data, splits, recipes))
-    models = []
+    models, evaluations = [], {}
     for run, segmenter in zip(runs, segmenters, strict=True):
+        path = find_checkpoint(run)
+        name = path.parent.name if Path(run).is_dir() else path.stem
         scores = None
         if road_data is not None:
             with progress(f"scoring {run}", len(samples)) as advance:
-                scores = evaluate(segmenter, samples, road_data.labels, at, skip_broken, advance).to_dict()
-        path = find_checkpoint(run)
-        name = path.parent.name if Path(run).is_dir() else path.stem
+                evaluation = evaluate(
+                    segmenter,
+                    samples,
+                    road_data.labels,
+                    road_data.attributes,
+                    at,
+                    skip_broken=skip_broken,
+                    on_sample=advance,
+                )
+            evaluations[run] = evaluation
+            scores = evaluation.to_dict()
         models.append(compared(name, segmenter.checkpoint, segmenter, scores, f"{data} {split}" if data else "-"))
     rows = [model.to_row() for model in models]
     columns = list(dict.fromkeys(column for row in rows for column in row))
     print_table(columns, [[row.get(column) for column in columns] for row in rows])
-    write_comparison(out, models)
+    tests = differences(evaluations)
+    if tests:
+        print_table(
+            list(tests[0].to_row()),
+            [list(test.to_row().values()) for test in tests],
+            title=f"is the difference real? strict3 on the same {len(samples)} pictures",
+        )
+    write_comparison(out, models, tests)
     print(f"written: {out}/comparison.md, .csv and .png")
     if json is not None:
-        write_json(json, {"models": rows})
+        write_json(json, {"models": rows, "differences": [test.to_row() for test in tests]})

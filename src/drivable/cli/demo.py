@@ -30,8 +30,8 @@ def demo(
     from drivable.config import load_recipe, with_data_path
     from drivable.data import open_data, select_split
     from drivable.data.rendered import render_drive, write_rendered_dataset
-    from drivable.evaluation import evaluate
-    from drivable.evaluation.report import example_triples, write_report
+    from drivable.evaluation import ModelPredictions, evaluate
+    from drivable.evaluation.report import Report, galleries, write_report
     from drivable.files import write_json
     from drivable.prediction import find_sources, predict, video_writer
     from drivable.progress import progress
@@ -57,7 +57,7 @@ def demo(
     road_data = open_data(data)
     samples = select_split(road_data, "test")
     with progress("scoring", len(samples)) as advance:
-        evaluation = evaluate(segmenter, samples, road_data.labels, on_sample=advance)
+        evaluation = evaluate(segmenter, samples, road_data.labels, road_data.attributes, on_sample=advance)
 
     _say(f"4/5 segmenting a rendered drive of {_NUM_FRAMES} frames")
     with progress("rendering", _NUM_FRAMES) as advance, video_writer(film, _SIZE, Fraction(_FPS)) as write:
@@ -69,22 +69,20 @@ def demo(
 
     _say("5/5 writing the report")
     report = out / "report.html"
-    write_report(
-        report,
+    page = Report(
         title="drivable: the whole job on rendered roads",
         lead="A small model, trained from rendered pictures with exact labels, on roads it never saw.",
-        evaluation=evaluation,
-        labels=road_data.labels,
-        curves=run / "curves.png",
-        examples=example_triples(segmenter, samples, 6),
         facts={
             "model": recipe.model.name,
             "pictures": ", ".join(f"{split} {count}" for split, count in _NUM_PICTURES.items()),
             "trained at": f"{recipe.data.size[0]}x{recipe.data.size[1]}, {recipe.training.epochs} epochs",
             "again": f"drivable train demo --data {data} --out another_run",
         },
+        galleries=galleries(ModelPredictions(segmenter), samples, evaluation),
+        curves=run / "curves.png",
         video=f"segmented/{film.stem}.mp4",
     )
+    write_report(report, evaluation, page)
     print_evaluation(evaluation)
     print_table(
         ["what", "where"],

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from drivable import __version__
+from drivable.cli.calibrate import calibrate
 from drivable.cli.compare import compare
 from drivable.cli.data import app as data_app
 from drivable.cli.demo import demo
@@ -16,6 +17,7 @@ from drivable.cli.evaluate import evaluate
 from drivable.cli.export import export
 from drivable.cli.models import models
 from drivable.cli.predict import predict
+from drivable.cli.robustness import robustness
 from drivable.cli.sweep import sweep
 from drivable.cli.train import train
 from drivable.errors import ConfigError, DrivableError
@@ -31,6 +33,8 @@ app.command()(train)
 app.command()(sweep)
 app.command()(evaluate)
 app.command()(compare)
+app.command()(calibrate)
+app.command()(robustness)
 app.command()(predict)
 app.command()(export)
 app.add_typer(data_app, name="data")

@@ -13,6 +13,7 @@ from drivable.errors import ConfigError
 if TYPE_CHECKING:
     from drivable.config import Recipe
     from drivable.data import RoadData
+    from drivable.metrics import GroundCamera
 
 DataOption = Annotated[str, typer.Option("--data", help="Data root: a folder, or an address such as s3://.")]
 LayoutOption = Annotated[str, typer.Option("--layout", help="Layout of the data root; auto recognises it.")]
@@ -39,6 +40,23 @@ def parse_size(text: str) -> tuple[int, int]:
     if match is None or min(int(match[1]), int(match[2])) < 1:
         raise ConfigError(f"size '{text}': expected HEIGHTxWIDTH in pixels, such as 360x640")
     return int(match[1]), int(match[2])
+
+
+def parse_camera(text: str) -> GroundCamera:
+    """``"500,1.5,180"`` -> focal length in pixels, height in metres, row of the horizon.
+
+    Raises:
+        ConfigError: where the text is no camera.
+    """
+    from drivable.metrics import GroundCamera
+
+    try:
+        focal_px, height_m, horizon_row = map(float, text.split(","))
+    except ValueError as fault:
+        raise ConfigError(f"camera '{text}': expected FOCAL_PX,HEIGHT_M,HORIZON_ROW, such as 500,1.5,180") from fault
+    if focal_px <= 0 or height_m <= 0:
+        raise ConfigError(f"camera '{text}': focal length and height must be above 0")
+    return GroundCamera(focal_px, height_m, horizon_row)
 
 
 def agreed_splits(data: RoadData, asked: str | None, recipes: Iterable[Recipe | None]) -> str | None:

@@ -35,6 +35,34 @@ def draw_overlay(
     return np.where(drawn, blended, image).astype(np.uint8)
 
 
+# How an error is drawn, and what it is.
+ERROR_COLORS = {
+    "road where there is none": (230, 40, 40),
+    "road not seen": (40, 110, 255),
+    "road of another class": (255, 200, 0),
+}
+
+
+def draw_errors(image: Pixels, actual: Pixels, predicted: Pixels, labels: LabelSet = BDD100K_DRIVABLE) -> Pixels:
+    """Show where a prediction differs from the label: the picture in grey, errors in the colours of their kind.
+
+    Args:
+        image: RGB (H, W, 3) uint8.
+        actual: true ids (H, W) uint8; ignored pixels show no error.
+        predicted: ids (H, W) uint8.
+        labels: the classes.
+
+    Returns:
+        RGB (H, W, 3) uint8, a new array.
+    """
+    drawn = np.repeat(np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), dtype=np.uint8)[..., None], 3, axis=2)
+    wrong = (actual != predicted) & (actual != labels.ignore_id)
+    labelled, seen = actual != labels.background_id, predicted != labels.background_id
+    for kind, color in zip((~labelled, ~seen, labelled & seen), ERROR_COLORS.values(), strict=True):
+        drawn[wrong & kind] = (0.35 * drawn[wrong & kind] + 0.65 * np.array(color)).astype(np.uint8)
+    return drawn
+
+
 def color_map(label_map: Pixels, labels: LabelSet) -> Pixels:
     """Ids (H, W) -> their colours (H, W, 3) uint8 RGB."""
     return labels.palette()[label_map]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import ScalarFormatter
 
 from drivable.checkpoint import Checkpoint
+from drivable.errors import DataError
+from drivable.evaluation.evaluate import Evaluation
 from drivable.files import write_table, written_whole
+from drivable.metrics import PROTOCOLS, PairedTest, paired_test
 from drivable.models.cost import model_cost
 from drivable.segmenter import Segmenter, TorchSegmenter
 
@@ -26,7 +29,7 @@ class ComparedModel:
     Args:
         name: of the run.
         model: of the architecture.
-        scores: as :meth:`drivable.metrics.Scores.to_dict` gives them, empty where none are known.
+        scores: as an evaluation's or a validation's ``to_dict`` gives them, empty where none are known.
         scored_on: what these scores were taken on.
         size: (height, width) the network works at.
         num_parameters: of the network.
@@ -52,7 +55,7 @@ class ComparedModel:
         return {
             "run": self.name,
             "model": self.model,
-            **{f"{name} (%)": _percent(value) for name, value in protocols.items()},
+            **{f"{name} (%)": _percent(_value(protocol)) for name, protocol in protocols.items()},
             **{f"IoU {name} (%)": _percent(values["iou"]) for name, values in classes.items()},
             "weights (MiB)": round(self.weights_mib, 1),
             "parameters (M)": round(self.num_parameters / 1e6, 2),
@@ -106,13 +109,63 @@ def measure_latency(segmenter: Segmenter, size: tuple[int, int], num_runs: int =
     return statistics.median(times_ms[2:])
 
 
-def write_comparison(folder: Path, models: Sequence[ComparedModel]) -> None:
-    """Write ``comparison.md``, ``comparison.csv`` and ``comparison.png``.
+@dataclass(frozen=True)
+class Difference:
+    """Two models on the same pictures.
+
+    Args:
+        first: name of one.
+        second: name of the other.
+        test: whether their ``strict3`` differ.
+    """
+
+    first: str
+    second: str
+    test: PairedTest
+
+    def to_row(self) -> dict[str, Any]:
+        """Flat values under the table's column names; points of 100."""
+        difference = self.test.difference
+        return {
+            "first": self.first,
+            "second": self.second,
+            "second less first (points)": _percent(difference.value),
+            "95 % from": _percent(difference.low),
+            "to": _percent(difference.high),
+            "p": round(self.test.p_value, 4),
+            "real": "yes" if self.test.is_real else "no",
+        }
+
+
+def differences(evaluations: Mapping[str, Evaluation]) -> list[Difference]:
+    """Test the first of several models against each of the others.
+
+    Raises:
+        DataError: where they were not scored on the same pictures.
+    """
+    if not evaluations:
+        return []
+    (first, base), *others = evaluations.items()
+    strict3 = PROTOCOLS["strict3"]
+    tests = []
+    for second, other in others:
+        if [p.id for p in base.pictures] != [p.id for p in other.pictures]:
+            raise DataError(f"{first} and {second} were scored on different pictures; a paired test needs the same")
+        test = paired_test(base.counts, other.counts, lambda sums: strict3.score(sums, base.labels))
+        tests.append(Difference(first, second, test))
+    return tests
+
+
+def write_comparison(folder: Path, models: Sequence[ComparedModel], tests: Sequence[Difference] = ()) -> None:
+    """Write ``comparison.md``, ``comparison.csv`` and ``comparison.png``, and where there are tests
+    ``differences.md`` and ``differences.csv``.
 
     Raises:
         OutputError: where the folder is not writable.
     """
     write_table(folder / "comparison", [model.to_row() for model in models])
+    if tests:
+        write_table(folder / "differences", [test.to_row() for test in tests])
     with written_whole(folder / "comparison.png") as temporary:
         _plot(models).savefig(temporary, dpi=120)
 
@@ -122,7 +175,7 @@ def _plot(models: Sequence[ComparedModel]) -> Figure:
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.subplots()
     for model in models:
-        score = model.scores.get("protocols", {}).get("strict3")
+        score = _value(model.scores.get("protocols", {}).get("strict3"))
         if score is None:
             continue
         axes.scatter(model.latency_ms, 100 * score, s=20 + 3 * model.weights_mib, alpha=0.6)
@@ -138,6 +191,11 @@ def _plot(models: Sequence[ComparedModel]) -> Figure:
     axes.xaxis.set_major_formatter(ScalarFormatter())
     axes.xaxis.set_minor_formatter(ScalarFormatter())
     return figure
+
+
+def _value(protocol: Mapping[str, float | None] | float | None) -> float | None:
+    """An evaluation gives a protocol with its interval, a training's validation the number alone."""
+    return protocol.get("value") if isinstance(protocol, Mapping) else protocol
 
 
 def _percent(value: float | None) -> float | None:

@@ -1,48 +1,76 @@
-"""A page that shows one model's training, scores and examples; it needs no server and no network."""
+"""A page that shows what an evaluation found; it needs no server and no network."""
 
 from __future__ import annotations
 
 import base64
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from matplotlib.figure import Figure
 from PIL import Image
 
-from drivable.data.overlay import draw_overlay
-from drivable.data.pictures import Pixels
-from drivable.data.samples import Sample, read_pair
+from drivable.data.overlay import ERROR_COLORS
+from drivable.data.pictures import Pixels, resize_image
+from drivable.data.samples import Sample
 from drivable.evaluation.evaluate import Evaluation
+from drivable.evaluation.gallery import Exhibit, exhibits
+from drivable.evaluation.label_errors import KINDS, SURE, suspects
+from drivable.evaluation.predictions import Predictor
+from drivable.evaluation.slices import LEAST_PICTURES, widest_gap
 from drivable.files import write_text
-from drivable.labels import LabelSet
-from drivable.metrics import PROTOCOLS
-from drivable.segmenter import Segmenter
+from drivable.metrics import MEASURES, PROTOCOLS, Interval, Reliability
+from drivable.metrics import iou as class_ious
+
+NUM_SHOWN = 6
+_PANEL_WIDTH = 480
 
 
-def write_report(
-    path: Path,
-    title: str,
-    lead: str,
-    evaluation: Evaluation,
-    labels: LabelSet,
-    curves: Path,
-    examples: Sequence[tuple[Pixels, Pixels, Pixels]],
-    facts: Mapping[str, str],
-    video: str | None = None,
-) -> None:
-    """Write the page; pictures are inside it, a video stays a file beside it.
+@dataclass(frozen=True)
+class Report:
+    """What the page says beside the scores.
 
     Args:
-        path: of the page.
         title: heading.
         lead: one sentence below it.
-        evaluation: the scores.
-        labels: the classes.
+        facts: how it was made: command, fingerprints and the like.
+        galleries: pictures by heading.
         curves: PNG of the training's curves.
-        examples: triples of RGB (H, W, 3) uint8: picture, label and prediction drawn over it.
-        facts: how it was made, shown as a table.
         video: address of a video relative to the page.
+    """
+
+    title: str
+    lead: str
+    facts: Mapping[str, str]
+    galleries: Mapping[str, Sequence[Exhibit]] = field(default_factory=dict)
+    curves: Path | None = None
+    video: str | None = None
+
+
+def galleries(predictor: Predictor, samples: Sequence[Sample], evaluation: Evaluation) -> dict[str, list[Exhibit]]:
+    """The worst and the best pictures, and those whose labels are doubted, by heading.
+
+    Raises:
+        DataError: where one of them is broken.
+    """
+    ranked = sorted((p for p in evaluation.pictures if p.mean_iou == p.mean_iou), key=lambda picture: picture.mean_iou)
+    doubts = [(picture.id, picture.doubt) for picture in evaluation.pictures if picture.doubt is not None]
+    wanted = {
+        "Worst pictures": {p.id: f"{p.id}: mean IoU {p.mean_iou:.3f}" for p in ranked[:NUM_SHOWN]},
+        "Best pictures": {p.id: f"{p.id}: mean IoU {p.mean_iou:.3f}" for p in ranked[: -NUM_SHOWN - 1 : -1]},
+        "Labels in doubt": {
+            suspect.id: f"{suspect.id}: {suspect.kind}, {suspect.share:.1%} of the pixels"
+            for suspect in suspects(doubts)[:NUM_SHOWN]
+        },
+    }
+    return {heading: exhibits(predictor, samples, captions) for heading, captions in wanted.items() if captions}
+
+
+def write_report(path: Path, evaluation: Evaluation, report: Report) -> None:
+    """Write the page; pictures are inside it, a video stays a file beside it.
 
     Raises:
         OutputError: where the place is not writable.
@@ -50,42 +78,107 @@ def write_report(
     environment = Environment(
         loader=PackageLoader("drivable", "evaluation"), autoescape=True, undefined=StrictUndefined
     )
-    protocols = evaluation.scores.to_dict()["protocols"]
+    labels = evaluation.labels
     page = environment.get_template("report.html.j2").render(
-        title=title,
-        lead=lead,
+        report=report,
         evaluation=evaluation,
-        protocols=[(name, protocols[name], meaning) for name, meaning in PROTOCOLS.items()],
+        protocols=[
+            (name, mean, evaluation.class_ious[name], PROTOCOLS[name].meaning)
+            for name, mean in evaluation.protocols.items()
+        ],
         classes=list(zip(evaluation.scores.classes, labels.colors, strict=True)),
-        curves=_data_url(curves.read_bytes(), "png"),
-        examples=[[_data_url(_jpeg(pixels), "jpeg") for pixels in triple] for triple in examples],
-        facts=facts,
-        video=video,
-        percent=lambda value: "-" if value is None or value != value else f"{100 * value:.1f} %",
+        confusion=_by_truth(evaluation),
+        safety=[(name, value, MEASURES[name][2]) for name, value in evaluation.safety.items()],
+        gap=widest_gap(evaluation.slices),
+        least_pictures=LEAST_PICTURES,
+        reliability=None if evaluation.reliability is None else _png(_reliability_plot(evaluation.reliability)),
+        distribution=_png(_distribution_plot(evaluation)),
+        galleries={
+            heading: [
+                (exhibit.caption, [(title, _jpeg(panel)) for title, panel in exhibit.panels.items()])
+                for exhibit in shown
+            ]
+            for heading, shown in report.galleries.items()
+        },
+        error_colors=ERROR_COLORS,
+        kinds=KINDS,
+        sure=SURE,
+        curves=None if report.curves is None else _data_url(report.curves.read_bytes(), "png"),
+        percent=lambda value: "absent" if value is None or value != value else f"{100 * value:.1f} %",
+        spread=_spread,
+        plain=_plain,
     )
     write_text(path, page)
 
 
-def example_triples(
-    segmenter: Segmenter, samples: Sequence[Sample], num_examples: int
-) -> list[tuple[Pixels, Pixels, Pixels]]:
-    """Picture, label and prediction of samples spread evenly over the given ones.
-
-    Raises:
-        DataError: where one of them is broken.
-    """
-    triples = []
-    for sample in samples[:: max(1, len(samples) // num_examples)][:num_examples]:
-        image, label_map = read_pair(sample)
-        truth = draw_overlay(image, label_map, segmenter.labels)
-        triples.append((image, truth, draw_overlay(image, segmenter.segment(image), segmenter.labels)))
-    return triples
+def _by_truth(evaluation: Evaluation) -> list[list[float]]:
+    """Of each true class, the share that went to each predicted one."""
+    table = evaluation.counts.sum(axis=0)
+    actual = table.sum(axis=1, keepdims=True)
+    shares: list[list[float]] = np.divide(table, actual, out=np.full(table.shape, np.nan), where=actual > 0).tolist()
+    return shares
 
 
-def _jpeg(pixels: Pixels) -> bytes:
+def _spread(value: Interval) -> str:
+    return "" if value.low != value.low else f"{100 * value.low:.1f} to {100 * value.high:.1f}"
+
+
+def _plain(name: str, value: Interval) -> str:
+    """A safety measure with its interval, in its own unit."""
+    if name.endswith("(m)"):
+        return f"{value.value:.1f} m ({value.low:.1f} to {value.high:.1f})"
+    if name.endswith("per picture"):
+        return f"{value.value:.2f} ({value.low:.2f} to {value.high:.2f})"
+    return f"{100 * value.value:.2f} % ({100 * value.low:.2f} to {100 * value.high:.2f})"
+
+
+def _reliability_plot(reliability: Reliability) -> Figure:
+    figure = Figure(figsize=(4.6, 4.2), layout="constrained")
+    axes = figure.subplots()
+    used = reliability.counts > 0
+    counts, share = reliability.counts[used], reliability.counts[used] / reliability.counts.sum()
+    confidence, right = reliability.confidence[used] / counts, reliability.right[used] / counts
+    axes.plot([0, 1], [0, 1], color="grey", linestyle="--", label="as right as sure")
+    axes.plot(confidence, right, marker="o", label="this model")
+    axes.bar(confidence, share, width=0.04, alpha=0.3, label="share of pixels")
+    axes.set(xlabel="confidence", ylabel="share that is right", xlim=(0, 1), ylim=(0, 1))
+    axes.set_title(f"Expected calibration error {100 * reliability.expected_calibration_error:.2f} %")
+    axes.grid(alpha=0.3)
+    axes.legend(loc="upper left")
+    return figure
+
+
+def _distribution_plot(evaluation: Evaluation) -> Figure:
+    """Share of pictures that reach an IoU, a curve a class."""
+    figure = Figure(figsize=(5.6, 4.2), layout="constrained")
+    axes = figure.subplots()
+    ious = class_ious(evaluation.counts)
+    present = evaluation.counts.sum(axis=2) > 0
+    for k, (name, color) in enumerate(zip(evaluation.labels.names, evaluation.labels.colors, strict=True)):
+        values = np.sort(ious[present[:, k], k])
+        if values.size:
+            share = 1 - np.arange(values.size) / values.size
+            axes.step(values, share, where="pre", label=f"{name} ({values.size})", color=np.array(color) / 255)
+    axes.set(xlabel="IoU", ylabel="share of pictures that reach it", xlim=(0, 1), ylim=(0, 1.02))
+    axes.set_title("Pictures with the class, by its IoU")
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower left")
+    return figure
+
+
+def _png(figure: Figure) -> str:
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "JPEG", quality=88)
-    return buffer.getvalue()
+    figure.savefig(buffer, format="png", dpi=110)
+    return _data_url(buffer.getvalue(), "png")
+
+
+def _jpeg(pixels: Pixels) -> str:
+    height, width = pixels.shape[:2]
+    if width > _PANEL_WIDTH:
+        pixels = resize_image(pixels, (round(height * _PANEL_WIDTH / width), _PANEL_WIDTH))
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=85)
+    return _data_url(buffer.getvalue(), "jpeg")
 
 
 def _data_url(content: bytes, kind: str) -> str:

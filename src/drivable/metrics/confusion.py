@@ -1,13 +1,50 @@
-"""One streaming confusion matrix: everything that is scored is computed from it."""
+"""Confusion matrices: everything that is scored is computed from them."""
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 
+def count_pixels(
+    actual: NDArray[np.uint8], predicted: NDArray[np.uint8], num_classes: int, ignore_id: int
+) -> NDArray[np.int64]:
+    """Count one picture's pixels by (true class, predicted class).
+
+    Args:
+        actual: ids (H, W).
+        predicted: ids 0..K-1 of the same shape.
+        num_classes: K.
+        ignore_id: true id that does not count.
+
+    Returns:
+        (K, K).
+
+    Raises:
+        ValueError: where the shapes differ or an id is no class.
+
+    Example:
+        >>> count_pixels(np.array([[0, 1, 255]], np.uint8), np.zeros((1, 3), np.uint8), 2, 255).tolist()
+        [[1, 0], [1, 0]]
+    """
+    if actual.shape != predicted.shape:
+        raise ValueError(f"label maps differ in shape: {actual.shape} and {predicted.shape}")
+    # One byte a pixel holds both ids and is counted at once; what is no class falls into other cells.
+    joint = np.bincount((actual.astype(np.uint16) << 8 | predicted).ravel(), minlength=1 << 16).reshape(256, 256)
+    counts = joint[:num_classes, :num_classes]
+    if counts.sum() + joint[ignore_id].sum() != actual.size:
+        known = np.arange(256) < num_classes
+        wrong = (joint * ~(known[:, None] & known)).astype(bool)
+        wrong[ignore_id] = False
+        true_id, predicted_id = (int(axis[0]) for axis in np.nonzero(wrong))
+        raise ValueError(f"ids must be below {num_classes}, got {true_id} (true) and {predicted_id} (predicted)")
+    return counts.astype(np.int64)
+
+
 class ConfusionMatrix:
-    """Count pixels by (true class, predicted class) over a whole data set.
+    """Count pixels by (true class, predicted class) over a whole data set, on any device.
 
     Memory does not grow with the number of pictures, and parts counted apart add up exactly.
 

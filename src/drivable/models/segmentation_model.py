@@ -86,6 +86,24 @@ class SegmentationModel(nn.Module):
         """
         return self._to_picture(self.decoder(self._features(images)), images)
 
+    def logits_at(self, images: Tensor, size: tuple[int, int]) -> Tensor:
+        """Like :meth:`forward`, for pictures of which the images are resized copies.
+
+        Args:
+            images: (N, 3, H, W) RGB in [0, 1], any H and W.
+            size: (height, width) of the logits.
+
+        Returns:
+            Logits (N, K, *size).
+        """
+        logits = self.decoder(self._features(images))
+        height, width = images.shape[-2:]
+        if height % self.stride or width % self.stride:
+            logits = self._to_picture(logits, images)
+        if logits.shape[-2:] == size:
+            return logits  # type: ignore[no-any-return]
+        return F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
+
     def training_logits(self, images: Tensor) -> TrainingLogits:
         """Like :meth:`forward`, with the auxiliary head's logits for deep supervision."""
         features = self._features(images)

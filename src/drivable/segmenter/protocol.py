@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ LabelMap = NDArray[np.uint8]
 Probabilities = NDArray[np.float32]
 
 
+@runtime_checkable
 class Segmenter(Protocol):
     """A model ready for use. Prediction, evaluation and video are written against this."""
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from drivable.checkpoint import Checkpoint, find_checkpoint, load_checkpoint
-from drivable.data.pictures import resize_image
 from drivable.errors import ConfigError, DataError
 from drivable.labels import LabelSet
+from drivable.models.folding import fold_batch_norm
+from drivable.segmenter.graph import SegmenterGraph
 from drivable.segmenter.protocol import Image, LabelMap, Probabilities
 from drivable.weights import DEFAULT_MODEL
 
@@ -21,8 +21,7 @@ from drivable.weights import DEFAULT_MODEL
 class TorchSegmenter:
     """Run a checkpoint's model.
 
-    A picture is resized to the size the network was trained at; its logits are brought back to the picture's own
-    size before the arg max, so that borders fall between pixels of the picture and not of the network's grid.
+    A picture is resized to the size that the model is to be used at; see :class:`SegmenterGraph`.
 
     Args:
         checkpoint: what to run.
@@ -40,7 +39,9 @@ class TorchSegmenter:
     def __init__(self, checkpoint: Checkpoint, device: str = "auto") -> None:
         self.checkpoint = checkpoint
         self.device = _device(device)
-        self.model = checkpoint.build().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        model = fold_batch_norm(checkpoint.build()).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        temperature = 1.0 if checkpoint.calibration is None else checkpoint.calibration.temperature
+        self.graph = SegmenterGraph(model, checkpoint.preprocessing.size, temperature)
 
     @property
     def labels(self) -> LabelSet:
@@ -57,39 +58,39 @@ class TorchSegmenter:
 
     @torch.inference_mode()
     def segment_batch(self, images: Sequence[Image]) -> list[LabelMap]:
-        """Several pictures, of one size or of many, in one pass of the network.
+        """Several pictures; those of one size in one pass of the network.
 
         Raises:
             DataError: where an array is not a picture.
         """
-        if not images:
-            return []
-        logits = self._logits(images)
-        return [
-            # max().indices is several times faster than argmax on a CPU.
-            _to_size(logits[i], image).max(dim=0).indices.to(torch.uint8).cpu().numpy()
-            for i, image in enumerate(images)
-        ]
+        for image in images:
+            _check(image)
+        label_maps: dict[int, LabelMap] = {}
+        for size in dict.fromkeys(image.shape for image in images):
+            places = [index for index, image in enumerate(images) if image.shape == size]
+            ids = self.graph(self._to_device(np.stack([images[index] for index in places]))).cpu().numpy()
+            label_maps.update(zip(places, ids, strict=True))
+        return [label_maps[index] for index in range(len(images))]
 
     @torch.inference_mode()
     def probabilities(self, image: Image) -> Probabilities:
         """RGB (H, W, 3) uint8 -> (K, H, W) float32; over the classes each pixel sums to 1.
 
+        Where the checkpoint was calibrated, at its temperature; the most probable class stays the same.
+
         Raises:
             DataError: where the array is not such a picture.
         """
-        logits = _to_size(self._logits([image])[0], image)
-        return np.asarray(F.softmax(logits, dim=0).cpu().numpy(), dtype=np.float32)
+        _check(image)
+        return np.asarray(self.graph.probabilities(self._to_device(image[None]))[0].cpu().numpy(), dtype=np.float32)
 
-    def _logits(self, images: Sequence[Image]) -> Tensor:
-        """(N, K, h, w) at the network's working size."""
-        for image in images:
-            if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-                raise DataError(f"a picture must be RGB (H, W, 3) uint8, got {image.dtype} {image.shape}")
-        resized = np.stack([resize_image(image, self.checkpoint.preprocessing.size) for image in images])
-        batch = torch.from_numpy(resized).to(self.device).permute(0, 3, 1, 2)
-        logits: Tensor = self.model(batch.float() / 255)
-        return logits.float()
+    def _to_device(self, images: Image) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(images)).to(self.device)
+
+
+def _check(image: Image) -> None:
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        raise DataError(f"a picture must be RGB (H, W, 3) uint8, got {image.dtype} {image.shape}")
 
 
 def load(model: str | Path = DEFAULT_MODEL, device: str = "auto") -> TorchSegmenter:
@@ -107,11 +108,6 @@ def load(model: str | Path = DEFAULT_MODEL, device: str = "auto") -> TorchSegmen
         >>> label_map = load().segment(read_image(Path("road.jpg")))
     """
     return TorchSegmenter(load_checkpoint(find_checkpoint(model)), device)
-
-
-def _to_size(logits: Tensor, image: Image) -> Tensor:
-    """(K, h, w) -> (K, H, W) of the picture."""
-    return F.interpolate(logits[None], size=image.shape[:2], mode="bilinear", align_corners=False)[0]
 
 
 def _device(name: str) -> torch.device:

@@ -145,7 +145,7 @@ class SegmentationTraining(L.LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Scores over the whole split, on all devices together."""
         counts = self.trainer.strategy.reduce(self.confusion.counts, reduce_op="sum")
-        self.val_scores = compute_scores(torch.as_tensor(counts), self.labels)
+        self.val_scores = compute_scores(torch.as_tensor(counts).cpu().numpy(), self.labels)
         self.log("val_strict3", self.val_scores.strict3, prog_bar=True, rank_zero_only=True)
         for scores in self.val_scores.classes:
             self.log(f"val_iou_{scores.name}", scores.iou, rank_zero_only=True)

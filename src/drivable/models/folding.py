@@ -1,0 +1,37 @@
+"""Make a trained network cheaper to run without changing what it computes."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+
+def fold_batch_norm(model: nn.Module) -> nn.Module:
+    """Fold every batch normalisation into the convolution before it.
+
+    In evaluation mode it scales and shifts each channel by constants, which the convolution's weights and bias can do.
+    Which belong together is told by the order of registration: a batch normalisation that follows a convolution of as
+    many channels in the same module. All models of this package are written so; ``tests/contracts`` proves it of each.
+
+    Args:
+        model: in evaluation mode; changed in place.
+
+    Returns:
+        The same model, with :class:`torch.nn.Identity` where a batch normalisation was.
+
+    Example:
+        >>> fold_batch_norm(nn.Sequential(nn.Conv2d(3, 8, 1), nn.BatchNorm2d(8)).eval())[1]
+        Identity()
+    """
+    with torch.no_grad():
+        for module in list(model.modules()):
+            for (name, conv), (next_name, norm) in pairwise(list(module.named_children())):
+                if not isinstance(conv, nn.Conv2d) or not isinstance(norm, nn.BatchNorm2d):
+                    continue
+                if conv.out_channels == norm.num_features:
+                    setattr(module, name, fuse_conv_bn_eval(conv, norm))
+                    setattr(module, next_name, nn.Identity())
+    return model
