@@ -12,10 +12,8 @@ import pytest
 import typer.main
 from PIL import Image
 
-from drivable.checkpoint import Checkpoint, Preprocessing, save_checkpoint
 from drivable.cli.main import app
 from drivable.config import find_recipe, load_recipe, load_study
-from drivable.labels import BDD100K_DRIVABLE
 from drivable.models import build_model
 
 ROOT = Path(__file__).parents[2]
@@ -74,13 +72,6 @@ def test_readme_make_targets_exist() -> None:
 
 def test_readme_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    recipe = load_recipe("lite", ["model.pretrained=null"])
-    weights = build_model(recipe.model, 3).state_dict()
-    preprocessing = Preprocessing((64, 96), recipe.normalization)
-    (tmp_path / "runs/lite").mkdir(parents=True)
-    save_checkpoint(
-        tmp_path / "runs/lite/best.safetensors", Checkpoint(weights, recipe.model, BDD100K_DRIVABLE, preprocessing)
-    )
     Image.fromarray(np.zeros((90, 160, 3), dtype=np.uint8)).save(tmp_path / "road.jpg")
     names: dict[str, np.ndarray] = {}
     exec(blocks("python")[0], names)
@@ -129,5 +120,6 @@ def test_the_wheel_carries_recipes_and_template(tmp_path: Path) -> None:
 
     names = zipfile.ZipFile(next(tmp_path.glob("drivable-*.whl"))).namelist()
     wanted = ("drivable/configs/lite.yaml", "drivable/configs/course/unet.yaml", "drivable/py.typed",
-              "drivable/evaluation/report.html.j2", "drivable/data/inspection/page.html.j2")  # fmt: skip
+              "drivable/evaluation/report.html.j2", "drivable/data/inspection/page.html.j2",
+              "drivable/weights/drivable-lite.safetensors", "drivable/weights/drivable-lite.md")  # fmt: skip
     assert all(name in names for name in wanted)
