@@ -121,7 +121,7 @@ class _ConvBN(nn.Module):
         if self.pads_apart:
             x = F.pad(x, self.pad * 2)
         x = self.bn(self.conv(x))
-        return x if self.linear else F.relu6(x)
+        return x if self.linear else F.relu6(x, inplace=True)
 
 
 class _InvertedResidual(nn.Module):
