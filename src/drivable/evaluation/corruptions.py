@@ -76,8 +76,8 @@ def _rain(image: FloatImage, level: int, rng: np.random.Generator) -> FloatImage
 def _fog(image: FloatImage, level: int, rng: np.random.Generator) -> FloatImage:
     """Veil of grey, thick towards the horizon and thin near the car: distance grows as 1 / (row - horizon)."""
     height = len(image)
-    below = np.clip((np.arange(height, dtype=np.float32) / height - 0.45) / 0.55, 0.02, 1)
-    seen = np.exp(-np.float32((0.06, 0.1, 0.16, 0.25, 0.4)[level]) / below)[:, None, None]
+    below = np.clip((np.arange(height, dtype=np.float32) / height - 0.45) / 0.55, 0.06, 1)
+    seen = np.exp(-np.float32((0.03, 0.06, 0.1, 0.16, 0.26)[level]) / below)[:, None, None]
     return np.asarray(image * seen + np.float32(0.78) * (1 - seen), dtype=np.float32)
 
 

@@ -178,9 +178,11 @@ def _free_space(is_road: Mask, seen: Mask, camera: GroundCamera | None) -> dict[
 
 
 def _num_islands(seen: Mask, is_road: Mask) -> int:
-    num, pieces, stats, _ = cv2.connectedComponentsWithStats(seen.view(np.uint8), connectivity=8)
-    touches = np.bincount(pieces[is_road], minlength=num) > 0
-    large = stats[:, cv2.CC_STAT_AREA] > SPECK * seen.size
+    # Every second pixel of every second row: pieces are large, and finding them is most of what scoring costs.
+    thinned = np.ascontiguousarray(seen[::2, ::2])
+    num, pieces, stats, _ = cv2.connectedComponentsWithStats(thinned.view(np.uint8), connectivity=8)
+    touches = np.bincount(pieces[is_road[::2, ::2]], minlength=num) > 0
+    large = stats[:, cv2.CC_STAT_AREA] > SPECK * thinned.size
     return int((large & ~touches)[1:].sum())
 
 
