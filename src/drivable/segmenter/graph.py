@@ -54,7 +54,7 @@ class SegmenterGraph(nn.Module):
 
 
 def _resize(pixels: Tensor, size: tuple[int, int]) -> Tensor:
-    # Whole grey levels are ten times faster on a CPU; an exported graph computes in float, at most half a level apart.
+    # Whole grey levels are four times faster on a CPU; an exported graph computes in float, at most half a level apart.
     if torch.compiler.is_exporting() or pixels.device.type != "cpu":
         pixels = pixels.float()
     return F.interpolate(pixels, size=size, mode="bilinear", align_corners=False, antialias=True)
