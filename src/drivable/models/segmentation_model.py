@@ -113,7 +113,7 @@ class SegmentationModel(nn.Module):
 
     def _features(self, images: Tensor) -> list[Tensor]:
         height, width = images.shape[-2:]
-        normalised = (images - self.mean) / self.std
+        normalised = (images - self.mean).div_(self.std)
         # Zero is the mean colour after normalisation.
         padded = F.pad(normalised, (0, -width % self.stride, 0, -height % self.stride))
         return self.backbone(padded)  # type: ignore[no-any-return]

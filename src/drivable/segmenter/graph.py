@@ -50,7 +50,7 @@ class SegmenterGraph(nn.Module):
         pixels = images.permute(0, 3, 1, 2)
         if self.size is not None and self.size != (height, width):
             pixels = _resize(pixels, self.size)
-        return self.model.logits_at(pixels.float() / 255, (height, width)).float()
+        return self.model.logits_at(pixels.float().div_(255), (height, width)).float()
 
 
 def _resize(pixels: Tensor, size: tuple[int, int]) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor
 from drivable.checkpoint import Checkpoint, find_checkpoint, load_checkpoint
 from drivable.errors import ConfigError, DataError
 from drivable.labels import LabelSet
-from drivable.models.folding import fold_batch_norm
+from drivable.models.folding import fold_batch_norm, fold_padding
 from drivable.segmenter.graph import SegmenterGraph
 from drivable.segmenter.protocol import Image, LabelMap, Probabilities
 from drivable.weights import DEFAULT_MODEL
@@ -39,7 +39,8 @@ class TorchSegmenter:
     def __init__(self, checkpoint: Checkpoint, device: str = "auto") -> None:
         self.checkpoint = checkpoint
         self.device = _device(device)
-        model = fold_batch_norm(checkpoint.build()).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        model = fold_padding(fold_batch_norm(checkpoint.build()))
+        model = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         temperature = 1.0 if checkpoint.calibration is None else checkpoint.calibration.temperature
         self.graph = SegmenterGraph(model, checkpoint.preprocessing.size, temperature)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -59,7 +60,7 @@ class EfficientNetLite(nn.Module):
     def __init__(self, name: str) -> None:
         super().__init__()
         width, depth = SCALES[name]
-        self.stem = _ConvBN(3, _STEM_CHANNELS, kernel=3, stride=2)
+        self.stem = SameConv(3, _STEM_CHANNELS, kernel=3, stride=2)
         stages, channels, taps = [], _STEM_CHANNELS, []
         for index, stage in enumerate(_STAGES):
             out_channels = _round_to_8(stage.channels * width)
@@ -90,7 +91,7 @@ class EfficientNetLite(nn.Module):
         return features
 
 
-class _ConvBN(nn.Module):
+class SameConv(nn.Module):
     """Convolution padded as TensorFlow's SAME does, batch normalisation and, unless linear, ReLU6."""
 
     def __init__(
@@ -117,6 +118,17 @@ class _ConvBN(nn.Module):
         self.pads_apart = not is_even
         self.linear = linear
 
+    def pad_evenly(self) -> None:
+        """Compute the same without a padded copy of the input: a leading row and column of zeros in the kernel let
+        both sides be padded alike. Stride 2 leaves out the output that this would add."""
+        if not self.pads_apart:
+            return
+        with torch.no_grad():
+            self.conv.weight = nn.Parameter(F.pad(self.conv.weight, (1, 0, 1, 0)))
+        self.conv.kernel_size = (self.conv.kernel_size[0] + 1,) * 2
+        self.conv.padding = (self.pad[1],) * 2
+        self.pads_apart = False
+
     def forward(self, x: Tensor) -> Tensor:
         if self.pads_apart:
             x = F.pad(x, self.pad * 2)
@@ -130,9 +142,9 @@ class _InvertedResidual(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, expansion: int, kernel: int, stride: int) -> None:
         super().__init__()
         hidden = in_channels * expansion
-        self.expand = _ConvBN(in_channels, hidden, kernel=1) if expansion > 1 else nn.Identity()
-        self.depthwise = _ConvBN(hidden, hidden, kernel, stride, depthwise=True)
-        self.project = _ConvBN(hidden, out_channels, kernel=1, linear=True)
+        self.expand = SameConv(in_channels, hidden, kernel=1) if expansion > 1 else nn.Identity()
+        self.depthwise = SameConv(hidden, hidden, kernel, stride, depthwise=True)
+        self.project = SameConv(hidden, out_channels, kernel=1, linear=True)
         self.adds_input = stride == 1 and in_channels == out_channels
 
     def forward(self, x: Tensor) -> Tensor:
