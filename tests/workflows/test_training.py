@@ -18,8 +18,10 @@ from drivable.labels import BDD100K_DRIVABLE
 from drivable.losses import SummedLoss
 from drivable.models import build_model, default_spec
 from drivable.training import resumed_recipe, train
+from drivable.training.distillation import DistillationStep
 from drivable.training.module import SegmentationTraining
 from drivable.training.optimization import build_optimizer, build_schedule
+from drivable.training.start import start_from
 from drivable.training.steps import DeepSupervisionStep, PlainStep
 
 SMALL = [
@@ -364,3 +366,56 @@ def test_deep_supervision_weighs_both_heads() -> None:
     total, logs = DeepSupervisionStep(loss, 0.6)(model, images, label_maps)
     assert torch.allclose(total, 0.6 * logs["train_loss_main"] + 0.4 * logs["train_loss_auxiliary"])
     assert torch.allclose(PlainStep(loss)(model, images, label_maps)[0], logs["train_loss_main"])
+
+
+def test_distillation_is_the_labels_loss_and_the_distance_from_the_teacher() -> None:
+    torch.manual_seed(0)
+    student, teacher = (build_model(default_spec("lite"), 3).eval() for _ in range(2))
+    images, label_maps = torch.rand(2, 3, 32, 64), torch.randint(0, 3, (2, 32, 64))
+    label_maps[:, :8] = 255
+    loss = SummedLoss(parse_recipe({"model": {"name": "lite"}, "loss": [{"name": "dice"}]}, "test").loss, 3, 255)
+    total, logs = DistillationStep(loss, teacher, share=0.3, temperature=2.0, ignore_id=255)(
+        student, images, label_maps
+    )
+    with torch.no_grad():
+        p, q = (model(images).div(2).softmax(dim=1) for model in (teacher, student))
+        divergence = 4 * (p * (p / q).log()).sum(dim=1)[:, 8:].mean()
+    assert logs["train_loss_teacher"].item() == pytest.approx(divergence.item(), rel=1e-4)
+    expected = 0.7 * loss(student(images), label_maps) + 0.3 * divergence
+    assert total.item() == pytest.approx(expected.item(), rel=1e-4)
+    total.backward()
+    assert all(parameter.grad is None for parameter in teacher.parameters())
+
+
+def test_a_run_goes_on_from_another_and_learns_from_it(rendered_data: Path, tmp_path: Path) -> None:
+    train(small_recipe(rendered_data, "training.epochs=1"), tmp_path / "first")
+    distilled = small_recipe(
+        rendered_data, "training.epochs=1", f"training.start_from={tmp_path / 'first'}", "optimizer.learning_rate=1e-9",
+        "training.step=distillation", f"training.teacher={tmp_path / 'first'}",
+    )  # fmt: skip
+    result = train(distilled, tmp_path / "second")
+    before, after = (load_checkpoint(find_checkpoint(tmp_path / name)).weights for name in ("first", "second"))
+    learned = [name for name in before if name.endswith("weight")]
+    assert all(torch.allclose(before[name], after[name], atol=1e-6) for name in learned)
+    assert result.history[-1]["train_loss_teacher"] < 0.5 * result.history[-1]["train_loss_labels"]
+
+
+def test_other_classes_start_the_last_layer_anew() -> None:
+    checkpoint = load_checkpoint(find_checkpoint("drivable-lite"))
+    model = build_model(checkpoint.spec, 2)
+    before = model.decoder.classify.weight.clone()  # type: ignore[union-attr, operator]
+    start_from(model, checkpoint)
+    assert torch.equal(model.decoder.classify.weight, before)  # type: ignore[union-attr, arg-type]
+    stem = "backbone.stem.conv.weight"
+    assert torch.equal(model.state_dict()[stem], checkpoint.weights[stem].float())
+
+
+def test_another_architecture_is_not_gone_on_from() -> None:
+    with pytest.raises(CheckpointError, match="a lite that differs"):
+        start_from(build_model(default_spec("unet"), 3), load_checkpoint(find_checkpoint("drivable-lite")))
+
+
+@pytest.mark.parametrize("change", ["training.step=distillation", "training.teacher=drivable-lite"])
+def test_distillation_and_a_teacher_need_each_other(change: str) -> None:
+    with pytest.raises(ConfigError, match="need each other"):
+        load_recipe("lite", [change])

@@ -186,8 +186,18 @@ class TrainingSpec(_Section):
         "data.size. Crops look larger than the whole pictures that a model is used on, so smaller ones cost less and "
         "suit it better (Touvron et al. 2019).",
     )
-    step: Literal["plain", "deep_supervision"] = "plain"
+    start_from: str | None = Field(
+        default=None,
+        description="A run folder, a checkpoint file or a shipped model's name whose weights to go on from, instead of "
+        "model.pretrained. The last layer starts anew where the classes are others.",
+    )
+    step: Literal["plain", "deep_supervision", "distillation"] = "plain"
     main_share: float = Field(default=0.6, gt=0, lt=1, description="Of deep_supervision; the rest is auxiliary.")
+    teacher: str | None = Field(
+        default=None, description="Of distillation: a run folder, a checkpoint file or a shipped model's name."
+    )
+    teacher_share: float = Field(default=0.5, gt=0, le=1, description="Of the loss, against that of the labels.")
+    teacher_temperature: Positive = 2.0
     freeze_backbone: bool = False
     ema_decay: float | None = Field(default=None, gt=0, lt=1)
     early_stopping: int | None = Field(default=None, gt=0, description="Epochs without a better validation loss.")
@@ -230,6 +240,12 @@ class Recipe(_Section):
             raise ValueError(
                 "the auxiliary branch is trained by training.step deep_supervision; set it, or model.auxiliary=false"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _distillation_has_a_teacher(self) -> Recipe:
+        if (self.training.step == "distillation") != (self.training.teacher is not None):
+            raise ValueError("training.step distillation and training.teacher need each other")
         return self
 
     @model_validator(mode="after")

@@ -63,7 +63,7 @@ class SegmentationTraining(L.LightningModule):
         self.labels = labels
         self.loss = loss
         self.train_ids = train_ids
-        self.step = build_step(recipe, loss)
+        self.step = build_step(recipe, loss, labels)
         self.confusion = ConfusionMatrix(labels.num_classes, labels.ignore_id)
         self.val_scores: Scores | None = None
         decay = recipe.training.ema_decay

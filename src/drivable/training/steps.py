@@ -6,9 +6,13 @@ from typing import Protocol
 
 from torch import Tensor
 
+from drivable.checkpoint import find_checkpoint, load_checkpoint
 from drivable.config import Recipe
+from drivable.errors import ConfigError
+from drivable.labels import LabelSet
 from drivable.losses import SummedLoss
 from drivable.models import SegmentationModel
+from drivable.training.distillation import DistillationStep
 
 Logs = dict[str, Tensor]
 
@@ -53,8 +57,23 @@ class DeepSupervisionStep:
         return total, {"train_loss_main": main, "train_loss_auxiliary": auxiliary}
 
 
-def build_step(recipe: Recipe, loss: SummedLoss) -> TrainingStep:
-    """The step that the recipe names."""
+def build_step(recipe: Recipe, loss: SummedLoss, labels: LabelSet) -> TrainingStep:
+    """The step that the recipe names.
+
+    Raises:
+        CheckpointError: where the teacher cannot be had.
+        ConfigError: where the teacher knows other classes.
+    """
+    if recipe.training.teacher is not None:
+        teacher = load_checkpoint(find_checkpoint(recipe.training.teacher))
+        if teacher.labels.names != labels.names:
+            raise ConfigError(
+                f"training.teacher {recipe.training.teacher} knows {list(teacher.labels.names)}, the data have "
+                f"{list(labels.names)}"
+            )
+        return DistillationStep(
+            loss, teacher.build(), recipe.training.teacher_share, recipe.training.teacher_temperature, labels.ignore_id
+        )
     if recipe.training.step == "deep_supervision":
         return DeepSupervisionStep(loss, recipe.training.main_share)
     return PlainStep(loss)

@@ -18,7 +18,7 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
-from drivable.checkpoint import BEST, LAST
+from drivable.checkpoint import BEST, LAST, find_checkpoint, load_checkpoint
 from drivable.config import Recipe, load_recipe, with_data_path
 from drivable.data import (
     EpochSampler,
@@ -41,6 +41,7 @@ from drivable.training.display import EpochLines, TrainingBar
 from drivable.training.interrupt import StopBetweenBatches
 from drivable.training.module import SegmentationTraining
 from drivable.training.run_folder import RECIPE, STATE, RunFolder, write_recipe
+from drivable.training.start import start_from
 
 _log = logging.getLogger(__name__)
 _MAX_SHARE_SAMPLES = 500
@@ -100,7 +101,10 @@ def train(recipe: Recipe, folder: Path, resume: bool = False, skip_broken: bool 
     L.seed_everything(recipe.seed, workers=True, verbose=False)
     model = build_model(recipe.model, labels.num_classes, recipe.normalization)
     if not resume:
-        load_pretrained(model, recipe.model)
+        if recipe.training.start_from is None:
+            load_pretrained(model, recipe.model)
+        else:
+            start_from(model, load_checkpoint(find_checkpoint(recipe.training.start_from)))
     if recipe.training.channels_last:
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     loss = SummedLoss(
