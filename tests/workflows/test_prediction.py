@@ -21,6 +21,7 @@ from drivable.models import build_model
 from drivable.prediction import find_sources, overlay_frames, predict, read_frames, read_video_info, video_writer
 from drivable.segmenter import Image as Pixels
 from drivable.segmenter import LabelMap, TorchSegmenter
+from drivable.segmenter.protocol import Origin
 
 SIZE = (72, 128)
 
@@ -29,6 +30,7 @@ class BrightIsDirect:
     """A segmenter without a network: pixels above mid grey are direct lane."""
 
     labels = BDD100K_DRIVABLE
+    origin = Origin("bright", "bright", None, None)
 
     def segment(self, image: Pixels) -> LabelMap:
         return np.where(image.mean(axis=2) > 127, 0, 2).astype(np.uint8)

@@ -37,22 +37,22 @@ def compare(
     json: JsonOption = None,
 ) -> None:
     """Compare scores, weights, multiply-accumulates and time per picture on this machine."""
-    from drivable.checkpoint import find_checkpoint
+    from drivable.checkpoint import find_checkpoint, load_checkpoint
     from drivable.data import Sample, open_data, select_split
     from drivable.evaluation import compared, differences, evaluate, write_comparison
     from drivable.files import write_json
     from drivable.progress import progress
-    from drivable.segmenter import load
+    from drivable.segmenter import TorchSegmenter
 
     if len(set(runs)) < len(runs):
         raise ConfigError("compare: the same run stands there twice")
     at = None if size is None else parse_size(size)
     road_data = None if data is None else open_data(data, layout, ids)
-    segmenters = [load(run, device) for run in runs]
+    segmenters = [TorchSegmenter(load_checkpoint(find_checkpoint(run)), device) for run in runs]
     samples: tuple[Sample, ...] = ()
     if road_data is not None:
-        recipes = [segmenter.checkpoint.recipe for segmenter in segmenters]
-        samples = select_split(road_data, split, agreed_splits(road_data, splits, recipes))
+        remembered = [segmenter.origin.splits for segmenter in segmenters]
+        samples = select_split(road_data, split, agreed_splits(road_data, splits, remembered))
     models, evaluations = [], {}
     for run, segmenter in zip(runs, segmenters, strict=True):
         path = find_checkpoint(run)

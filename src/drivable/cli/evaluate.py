@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 def evaluate(
     model: Annotated[
         str | None,
-        typer.Argument(help=f"A run folder, a checkpoint file or a shipped model's name; {DEFAULT_MODEL} without."),
+        typer.Argument(
+            help=f"A run folder, a checkpoint or exported file or a shipped model's name; {DEFAULT_MODEL} without."
+        ),
     ] = None,
     predictions: Annotated[
         Path | None, typer.Option(help="Score the label maps <id>.png in this folder, made by any tool.")
@@ -67,7 +69,6 @@ def evaluate(
     json: JsonOption = None,
 ) -> None:
     """Score by every protocol, with intervals, per class and per slice, over a whole split."""
-    from drivable.checkpoint import find_checkpoint
     from drivable.data import open_data, select_split
     from drivable.data.attribute_files import attributes_for
     from drivable.evaluation import ModelPredictions, StoredPredictions
@@ -105,13 +106,13 @@ def evaluate(
     facts = {"command": shlex.join(["drivable", *sys.argv[1:]])}
     predictor: ModelPredictions | StoredPredictions
     if segmenter is not None:
-        predictor, recipes = ModelPredictions(segmenter), [segmenter.checkpoint.recipe]
-        path = find_checkpoint(name)
-        facts["model"] = f"{name} ({segmenter.checkpoint.spec.name}, fingerprint {file_fingerprint(path)})"
+        origin = segmenter.origin
+        predictor, remembered = ModelPredictions(segmenter), [origin.splits]
+        facts["model"] = f"{name} ({origin.model}, fingerprint {file_fingerprint(Path(origin.path))})"
     if predictions is not None:
-        predictor, recipes = StoredPredictions(predictions, road_data.labels), [None]
+        predictor, remembered = StoredPredictions(predictions, road_data.labels), [None]
         facts["predictions"] = str(predictions)
-    samples = select_split(road_data, split, agreed_splits(road_data, splits, recipes))
+    samples = select_split(road_data, split, agreed_splits(road_data, splits, remembered))
     said = road_data.attributes if attributes is None else attributes_for(attributes, {s.id for s in samples})
     with progress("scoring", len(samples)) as advance:
         evaluation = run_evaluation(predictor, samples, road_data.labels, said, at, skip_broken, ground, advance)

@@ -1,30 +1,120 @@
-"""``drivable export``: a trained model in a form to pass on."""
+"""``drivable export``: a trained model for another runtime, or as one small file to pass on."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from drivable.cli.options import parse_size
+from drivable.cli.options import IdsOption, LayoutOption, SplitsOption, agreed_splits, parse_size
+from drivable.cli.tables import JsonOption, print_table
+from drivable.errors import ConfigError
+
+if TYPE_CHECKING:
+    from drivable.checkpoint import Checkpoint
+    from drivable.export import LabelledPictures
+
+# Enough for the ranges of activations, and for a score to within a point of another on the same pictures.
+_NUM_TRAIN, _NUM_CHECK = 200, 150
 
 
 def export(
     model: Annotated[str, typer.Argument(help="A run folder, a checkpoint file or a shipped model's name.")],
-    out: Annotated[Path, typer.Option(help="File to write.")],
-    to: Annotated[Literal["checkpoint"], typer.Option(help="checkpoint: one file for this tool.")] = "checkpoint",
-    precision: Annotated[Literal["fp32", "fp16"], typer.Option(help="Of the weights.")] = "fp16",
-    size: Annotated[
-        str | None, typer.Option(help="HEIGHTxWIDTH that pictures are resized to, where not as it was validated.")
+    out: Annotated[Path, typer.Option(help="File to write: .onnx, .xml, .torchscript, .pt2 or .safetensors.")],
+    to: Annotated[
+        Literal["checkpoint", "onnx", "openvino", "torchscript", "torch-export"],
+        typer.Option(help="Runtime; checkpoint: one file for this tool."),
+    ] = "checkpoint",
+    precision: Annotated[
+        Literal["fp32", "fp16", "bf16", "int8"] | None,
+        typer.Option(help="fp16 without for a checkpoint, fp32 for the others."),
     ] = None,
+    size: Annotated[
+        str | None,
+        typer.Option(help="HEIGHTxWIDTH that pictures are resized to, or dynamic for their own; as validated without."),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(help="Labelled pictures to calibrate (train) and to check on (val); rendered roads without."),
+    ] = None,
+    splits: SplitsOption = None,
+    layout: LayoutOption = "auto",
+    ids: IdsOption = None,
+    outputs: Annotated[Literal["ids", "probabilities"], typer.Option(help="What the graph puts out.")] = "ids",
+    upsampling: Annotated[
+        Literal["exact", "fast"],
+        typer.Option(help="exact enlarges logits, then chooses the class; fast chooses first."),
+    ] = "exact",
+    force: Annotated[bool, typer.Option("--force", help="Write it even if it is not the same model.")] = False,
+    json: JsonOption = None,
 ) -> None:
-    """Write a trained model as one small file, checked to be the same model."""
+    """Write a trained model for another runtime, checked to be the same model."""
     from drivable.checkpoint import find_checkpoint, load_checkpoint
-    from drivable.export import export_checkpoint
+    from drivable.export import ExportSettings, export_checkpoint, export_model, rendered_pictures
+    from drivable.files import write_json
 
-    at = None if size is None else parse_size(size)
-    agreement = export_checkpoint(load_checkpoint(find_checkpoint(model)), out, precision, at)
-    print(
-        f"{out}: {out.stat().st_size / 2**20:.2f} MiB; {agreement:.3%} of the pixels of rendered roads keep their class"
+    checkpoint = load_checkpoint(find_checkpoint(model))
+    is_free = size == "dynamic"
+    at = None if size is None or is_free else parse_size(size)
+    parity: dict[str, Any]
+    if to == "checkpoint":
+        if precision in ("bf16", "int8") or is_free or data or force or outputs != "ids" or upsampling != "exact":
+            raise ConfigError(
+                "--to checkpoint knows --precision fp32 or fp16 and --size HEIGHTxWIDTH; say --to RUNTIME"
+            )
+        share = export_checkpoint(checkpoint, out, "fp32" if precision == "fp32" else "fp16", at)
+        parity = {"agreement": {"rendered roads": share}, "passed": True}
+    else:
+        settings = ExportSettings(
+            to,
+            precision or "fp32",
+            None if is_free else at or checkpoint.preprocessing.size,
+            outputs,
+            upsampling,
+            force,
+        )
+        pictures = rendered_pictures() if data is None else _labelled_pictures(data, checkpoint, splits, layout, ids)
+        parity = export_model(checkpoint, out, settings, pictures).parity
+    print_table(["pixels that keep their class", "share"], [[key, share] for key, share in parity["agreement"].items()])
+    print_table(["checked", "value"], [[key, _told(value)] for key, value in parity.items() if key != "agreement"])
+    files = [out, *([out.with_suffix(".bin")] if to == "openvino" else [])]
+    mib = sum(file.stat().st_size for file in files) / 2**20
+    print(f"{' and '.join(map(str, files))}: {mib:.2f} MiB")
+    if json is not None:
+        write_json(json, {"out": str(out), "mib": mib, "parity": parity})
+
+
+def _labelled_pictures(
+    data: str, checkpoint: Checkpoint, splits: str | None, layout: str, ids: str | None
+) -> LabelledPictures:
+    from drivable.data import open_data, select_split
+    from drivable.data.samples import read_pair
+    from drivable.export import LabelledPictures
+
+    road_data = open_data(data, layout, ids)
+    if road_data.labels.names != checkpoint.labels.names:
+        raise ConfigError(
+            f"{data} has the classes {list(road_data.labels.names)}, the model {list(checkpoint.labels.names)}"
+        )
+    remembered = None if checkpoint.recipe is None else checkpoint.recipe.data.splits
+    folder = agreed_splits(road_data, splits, [remembered])
+    train, check = (
+        samples[:: max(1, len(samples) // most)][:most]
+        for samples, most in (
+            (select_split(road_data, "train", folder), _NUM_TRAIN),
+            (select_split(road_data, "val", folder), _NUM_CHECK),
+        )
     )
+    return LabelledPictures(
+        [read_pair(sample)[0] for sample in train],
+        [read_pair(sample) for sample in check],
+        road_data.labels,
+        f"{data}: {len(train)} of train, {len(check)} of val",
+    )
+
+
+def _told(value: object) -> str | float:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return value if isinstance(value, float) else ", ".join(value) if isinstance(value, list) else str(value)

@@ -24,7 +24,7 @@ def score_unlabelled(source: list[str], model: str, device: str, json: Path | No
 
     sources = find_sources(source)
     segmenter = load(model, device)
-    calibration = segmenter.checkpoint.calibration
+    calibration = segmenter.origin.calibration
     if calibration is None:
         raise ConfigError(
             f"{model} was not calibrated, so its confidence says nothing about footage; first: "

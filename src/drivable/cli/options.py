@@ -11,7 +11,6 @@ import typer
 from drivable.errors import ConfigError
 
 if TYPE_CHECKING:
-    from drivable.config import Recipe
     from drivable.data import RoadData
     from drivable.metrics import GroundCamera
 
@@ -59,17 +58,16 @@ def parse_camera(text: str) -> GroundCamera:
     return GroundCamera(focal_px, height_m, horizon_row)
 
 
-def agreed_splits(data: RoadData, asked: str | None, recipes: Iterable[Recipe | None]) -> str | None:
+def agreed_splits(data: RoadData, asked: str | None, remembered: Iterable[str | None]) -> str | None:
     """Folder of split files to score by: the one asked for, else the one that the models were trained by.
 
-    What a recipe remembers does not bind data that has no such folder.
+    What a model remembers does not bind data that has no such folder.
 
     Raises:
         ConfigError: where models were trained by different folders and none was asked for.
     """
     if asked is not None:
         return asked
-    remembered = {recipe.data.splits if recipe is not None else None for recipe in recipes}
     known = {name if name is not None and (data.root / "splits" / name).is_dir() else None for name in remembered}
     if len(known) > 1:
         named = ", ".join(sorted(str(name) for name in known))

@@ -41,7 +41,7 @@ def robustness(
         raise ConfigError(f"strengths '{strengths}': expected numbers of 1 to 5, such as 1,3,5") from fault
     segmenter = load(model, device)
     road_data = open_data(data, layout, ids)
-    samples = select_split(road_data, split, agreed_splits(road_data, splits, [segmenter.checkpoint.recipe]))
+    samples = select_split(road_data, split, agreed_splits(road_data, splits, [segmenter.origin.splits]))
     if limit is not None:
         samples = samples[:: max(1, -(-len(samples) // limit))]
     with progress("corrupting and scoring", len(samples)) as advance:

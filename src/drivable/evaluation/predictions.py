@@ -36,12 +36,12 @@ class ModelPredictions:
 
     Args:
         segmenter: what answers.
-        with_confidence: also say how sure it is; costs a softmax over all pixels.
+        with_confidence: also say how sure it is, where it knows; costs a softmax over all pixels.
     """
 
     def __init__(self, segmenter: Segmenter, with_confidence: bool = True) -> None:
         self.segmenter = segmenter
-        self.with_confidence = with_confidence
+        self.with_confidence = with_confidence and segmenter.origin.knows_probabilities
 
     @property
     def labels(self) -> LabelSet:

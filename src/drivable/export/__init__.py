@@ -1,5 +1,7 @@
-"""Trained models in a form to pass on, checked to be the same model."""
+"""Trained models for other runtimes and to pass on, checked to be the same model."""
 
-from drivable.export.checkpoint import Precision, export_checkpoint
+from drivable.export.checkpoint import export_checkpoint
+from drivable.export.export import ExportSettings, export_model
+from drivable.export.parity import LabelledPictures, rendered_pictures
 
-__all__ = ["Precision", "export_checkpoint"]
+__all__ = ["ExportSettings", "LabelledPictures", "export_checkpoint", "export_model", "rendered_pictures"]

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from drivable.config.models import DeepLabV3PlusSpec, Normalization
 from drivable.models.backbones.resnet import ResNet
+from drivable.models.pooling import CellAverage
 from drivable.models.segmentation_model import SegmentationModel
 
 _CHANNELS = 256
@@ -74,7 +75,7 @@ class ASPP(nn.Module):
                 *(_conv_bn_relu(in_channels, _CHANNELS, 3, r) for r in rates),
             ]
         )
-        self.image_pooling = nn.Sequential(nn.AdaptiveAvgPool2d(1), _conv_bn_relu(in_channels, _CHANNELS, 1))
+        self.image_pooling = nn.Sequential(CellAverage(1), _conv_bn_relu(in_channels, _CHANNELS, 1))
         self.project = nn.Sequential(_conv_bn_relu(_CHANNELS * (len(rates) + 2), _CHANNELS, 1), nn.Dropout(dropout))
 
     def forward(self, x: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from drivable.models.depthwise import DepthwiseConv2d
+from drivable.models.pooling import CellAverage
 
 _BINS = (1, 2, 3, 6)
 _ATROUS_RATES = (2, 4, 6)
@@ -125,7 +126,7 @@ class LRASPPDecoder(nn.Module):
         super().__init__()
         finest, _, middle, coarsest = in_channels
         self.value = _pointwise(middle + coarsest, channels)
-        self.gate = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(middle + coarsest, channels, 1), nn.Sigmoid())
+        self.gate = nn.Sequential(CellAverage(1), nn.Conv2d(middle + coarsest, channels, 1), nn.Sigmoid())
         self.dropout = nn.Dropout2d(dropout)
         self.classify_fine = nn.Conv2d(finest, num_classes, 1)
         self.classify_coarse = nn.Conv2d(channels, num_classes, 1)
@@ -163,7 +164,7 @@ class _PyramidPooling(nn.Module):
 
 def _pooled(in_channels: int, out_channels: int, bins: int) -> nn.Sequential:
     # No batch normalisation: a single cell of a single picture has no statistics.
-    return nn.Sequential(nn.AdaptiveAvgPool2d(bins), nn.Conv2d(in_channels, out_channels, 1), nn.ReLU6(inplace=True))
+    return nn.Sequential(CellAverage(bins), nn.Conv2d(in_channels, out_channels, 1), nn.ReLU6(inplace=True))
 
 
 def _pointwise(in_channels: int, out_channels: int) -> nn.Sequential:

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from drivable.config.models import Normalization, PSPNetSpec
 from drivable.models.backbones.resnet import ResNet
 from drivable.models.fcn import FCNHead
+from drivable.models.pooling import CellAverage
 from drivable.models.segmentation_model import SegmentationModel
 
 _CHANNELS = 512
@@ -47,7 +48,7 @@ class PyramidPoolingHead(nn.Module):
         reduced = in_channels // len(bins)
         self.pyramid = nn.ModuleList(
             nn.Sequential(
-                nn.AdaptiveAvgPool2d(cells),
+                CellAverage(cells),
                 nn.Conv2d(in_channels, reduced, 1, bias=False),
                 nn.BatchNorm2d(reduced),
                 nn.ReLU(inplace=True),

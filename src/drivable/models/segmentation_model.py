@@ -86,12 +86,13 @@ class SegmentationModel(nn.Module):
         """
         return self._to_picture(self.decoder(self._features(images)), images)
 
-    def logits_at(self, images: Tensor, size: tuple[int, int]) -> Tensor:
+    def logits_at(self, images: Tensor, size: tuple[int, int] | None) -> Tensor:
         """Like :meth:`forward`, for pictures of which the images are resized copies.
 
         Args:
             images: (N, 3, H, W) RGB in [0, 1], any H and W.
-            size: (height, width) of the logits.
+            size: (height, width) of the logits; ``None`` leaves them as the decoder gives them, or, where the images
+                had to be padded, at the images' size.
 
         Returns:
             Logits (N, K, *size).
@@ -100,9 +101,10 @@ class SegmentationModel(nn.Module):
         height, width = images.shape[-2:]
         if height % self.stride or width % self.stride:
             logits = self._to_picture(logits, images)
-        if logits.shape[-2:] == size:
+        if size is None or logits.shape[-2:] == size:
             return logits  # type: ignore[no-any-return]
-        return F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
+        # A plane for each class: three times as fast as class by class for each pixel, where there are so few.
+        return F.interpolate(logits.contiguous(), size=size, mode="bilinear", align_corners=False)
 
     def training_logits(self, images: Tensor) -> TrainingLogits:
         """Like :meth:`forward`, with the auxiliary head's logits for deep supervision."""
@@ -115,11 +117,17 @@ class SegmentationModel(nn.Module):
         height, width = images.shape[-2:]
         normalised = (images - self.mean).div_(self.std)
         # Zero is the mean colour after normalisation.
-        padded = F.pad(normalised, (0, -width % self.stride, 0, -height % self.stride))
+        padded_height, padded_width = self._padded_size(images)
+        padded = F.pad(normalised, (0, padded_width - width, 0, padded_height - height))
         return self.backbone(padded)  # type: ignore[no-any-return]
 
     def _to_picture(self, logits: Tensor, images: Tensor) -> Tensor:
         height, width = images.shape[-2:]
-        padded_size = (height + -height % self.stride, width + -width % self.stride)
-        upsampled = F.interpolate(logits, size=padded_size, mode="bilinear", align_corners=False)
+        upsampled = F.interpolate(logits, size=self._padded_size(images), mode="bilinear", align_corners=False)
         return upsampled[..., :height, :width]
+
+    def _padded_size(self, images: Tensor) -> tuple[int, int]:
+        # Written as a multiple, so that an export with free sizes knows that all strides divide it.
+        height, width = images.shape[-2:]
+        stride = self.stride
+        return (height + stride - 1) // stride * stride, (width + stride - 1) // stride * stride

@@ -1,6 +1,22 @@
 """A model ready for use, whatever runs it."""
 
+from drivable.segmenter.exported import ExportedSegmenter
+from drivable.segmenter.loading import load
+from drivable.segmenter.onnx_segmenter import OnnxSegmenter
+from drivable.segmenter.openvino_segmenter import OpenVINOSegmenter
+from drivable.segmenter.program_segmenter import ProgramSegmenter
 from drivable.segmenter.protocol import Image, LabelMap, Probabilities, Segmenter
-from drivable.segmenter.torch_segmenter import TorchSegmenter, load
+from drivable.segmenter.torch_segmenter import TorchSegmenter
 
-__all__ = ["Image", "LabelMap", "Probabilities", "Segmenter", "TorchSegmenter", "load"]
+__all__ = [
+    "ExportedSegmenter",
+    "Image",
+    "LabelMap",
+    "OnnxSegmenter",
+    "OpenVINOSegmenter",
+    "Probabilities",
+    "ProgramSegmenter",
+    "Segmenter",
+    "TorchSegmenter",
+    "load",
+]

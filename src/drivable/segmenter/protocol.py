@@ -3,16 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from drivable.checkpoint import Calibration
 from drivable.labels import LabelSet
 
 Image = NDArray[np.uint8]
 LabelMap = NDArray[np.uint8]
 Probabilities = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a segmenter comes from.
+
+    Args:
+        path: of the file, for messages.
+        model: the architecture's name.
+        splits: folder of split files that it was trained by, where known.
+        calibration: ``None`` where it was not calibrated.
+        knows_probabilities: whether it says more than the most probable class.
+    """
+
+    path: str
+    model: str
+    splits: str | None
+    calibration: Calibration | None
+    knows_probabilities: bool = True
 
 
 @runtime_checkable
@@ -22,6 +43,11 @@ class Segmenter(Protocol):
     @property
     def labels(self) -> LabelSet:
         """The classes of its label maps."""
+        ...
+
+    @property
+    def origin(self) -> Origin:
+        """Where it comes from."""
         ...
 
     def segment(self, image: Image) -> LabelMap:

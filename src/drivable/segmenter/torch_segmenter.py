@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from drivable.checkpoint import Checkpoint, find_checkpoint, load_checkpoint
-from drivable.errors import ConfigError, DataError
+from drivable.checkpoint import Checkpoint
 from drivable.labels import LabelSet
 from drivable.models.folding import fold_batch_norm, fold_padding
+from drivable.segmenter.batched import check_image, segment_by_size
+from drivable.segmenter.devices import find_device
 from drivable.segmenter.graph import SegmenterGraph
-from drivable.segmenter.protocol import Image, LabelMap, Probabilities
-from drivable.weights import DEFAULT_MODEL
+from drivable.segmenter.protocol import Image, LabelMap, Origin, Probabilities
 
 
 class TorchSegmenter:
@@ -38,7 +37,7 @@ class TorchSegmenter:
 
     def __init__(self, checkpoint: Checkpoint, device: str = "auto") -> None:
         self.checkpoint = checkpoint
-        self.device = _device(device)
+        self.device = find_device(device)
         model = fold_padding(fold_batch_norm(checkpoint.build()))
         model = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         temperature = 1.0 if checkpoint.calibration is None else checkpoint.calibration.temperature
@@ -48,6 +47,13 @@ class TorchSegmenter:
     def labels(self) -> LabelSet:
         """The classes of its label maps."""
         return self.checkpoint.labels
+
+    @property
+    def origin(self) -> Origin:
+        """Where it comes from."""
+        recipe = self.checkpoint.recipe
+        splits = None if recipe is None else recipe.data.splits
+        return Origin(self.checkpoint.where, self.checkpoint.spec.name, splits, self.checkpoint.calibration)
 
     def segment(self, image: Image) -> LabelMap:
         """RGB (H, W, 3) uint8 of any size -> ids (H, W) uint8 of that size.
@@ -64,14 +70,7 @@ class TorchSegmenter:
         Raises:
             DataError: where an array is not a picture.
         """
-        for image in images:
-            _check(image)
-        label_maps: dict[int, LabelMap] = {}
-        for size in dict.fromkeys(image.shape for image in images):
-            places = [index for index, image in enumerate(images) if image.shape == size]
-            ids = self.graph(self._to_device(np.stack([images[index] for index in places]))).cpu().numpy()
-            label_maps.update(zip(places, ids, strict=True))
-        return [label_maps[index] for index in range(len(images))]
+        return segment_by_size(images, lambda batch: self.graph(self._to_device(batch)).cpu().numpy())
 
     @torch.inference_mode()
     def probabilities(self, image: Image) -> Probabilities:
@@ -82,43 +81,8 @@ class TorchSegmenter:
         Raises:
             DataError: where the array is not such a picture.
         """
-        _check(image)
+        check_image(image)
         return np.asarray(self.graph.probabilities(self._to_device(image[None]))[0].cpu().numpy(), dtype=np.float32)
 
     def _to_device(self, images: Image) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(images)).to(self.device)
-
-
-def _check(image: Image) -> None:
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-        raise DataError(f"a picture must be RGB (H, W, 3) uint8, got {image.dtype} {image.shape}")
-
-
-def load(model: str | Path = DEFAULT_MODEL, device: str = "auto") -> TorchSegmenter:
-    """Load a trained model, ready to segment.
-
-    Args:
-        model: a run folder, a checkpoint file, or a shipped model's name; the model that is shipped where not given.
-        device: see :class:`TorchSegmenter`.
-
-    Raises:
-        CheckpointError: where there is no such model or its file is damaged.
-        ConfigError: where there is no such device.
-
-    Example:
-        >>> label_map = load().segment(read_image(Path("road.jpg")))
-    """
-    return TorchSegmenter(load_checkpoint(find_checkpoint(model)), device)
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as fault:
-        raise ConfigError(f"device '{name}' is not to be had here: {str(fault).splitlines()[0]}") from fault
-    return device

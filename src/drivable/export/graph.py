@@ -1,0 +1,56 @@
+"""What is exported: the whole segmenter, pixels in and ids or probabilities out."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from drivable.segmenter.graph import SegmenterGraph
+
+Outputs = Literal["ids", "probabilities"]
+Upsampling = Literal["exact", "fast"]
+
+
+class ExportedGraph(nn.Module):
+    """RGB (N, H, W, 3) uint8 of any size in; ids (N, H, W) uint8 or probabilities (N, K, H, W) float32 out.
+
+    Args:
+        segmenter: resizes, normalises, pads, runs the network.
+        outputs: what comes out.
+        upsampling: ``exact`` enlarges logits and then chooses; ``fast`` chooses on the network's own grid and enlarges
+            ids by the nearest neighbour, which leaves steps of that grid at borders.
+
+    Example:
+        >>> ExportedGraph(segmenter, "ids", "exact")(torch.zeros(1, 90, 150, 3, dtype=torch.uint8)).shape
+        torch.Size([1, 90, 150])
+    """
+
+    def __init__(self, segmenter: SegmenterGraph, outputs: Outputs, upsampling: Upsampling) -> None:
+        super().__init__()
+        self.segmenter = segmenter
+        self.outputs = outputs
+        self.upsampling = upsampling
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Pixels -> ids or probabilities."""
+        if self.outputs == "probabilities":
+            return self.segmenter.probabilities(images)
+        if self.upsampling == "exact":
+            return most_probable(self.segmenter.logits(images))
+        ids = most_probable(self.segmenter.grid_logits(images)).unsqueeze(1).float()
+        return F.interpolate(ids, size=images.shape[1:3], mode="nearest").squeeze(1).to(torch.uint8)
+
+
+def most_probable(logits: Tensor) -> Tensor:
+    """(N, K, H, W) -> ids (N, H, W) uint8, the first of equals, by K - 1 comparisons.
+
+    Runtimes compute these in one pass with what comes before; their argmax over the channels is several times slower.
+    """
+    best, ids = logits[:, 0], torch.zeros_like(logits[:, 0])
+    for k in range(1, logits.shape[1]):
+        ids = torch.where(logits[:, k] > best, float(k), ids)
+        best = torch.maximum(best, logits[:, k])
+    return ids.to(torch.uint8)

@@ -1,0 +1,38 @@
+"""Any model that a user can name, ready to segment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from drivable.checkpoint import find_checkpoint, load_checkpoint
+from drivable.segmenter.onnx_segmenter import OnnxSegmenter
+from drivable.segmenter.openvino_segmenter import OpenVINOSegmenter
+from drivable.segmenter.program_segmenter import PROGRAM, TORCHSCRIPT, ProgramSegmenter
+from drivable.segmenter.protocol import Segmenter
+from drivable.segmenter.torch_segmenter import TorchSegmenter
+from drivable.weights import DEFAULT_MODEL
+
+
+def load(model: str | Path = DEFAULT_MODEL, device: str = "auto") -> Segmenter:
+    """Load a trained or an exported model, ready to segment.
+
+    Args:
+        model: a run folder, a checkpoint file, a shipped model's name, or a file that ``drivable export`` wrote
+            (``.onnx``, ``.xml``, ``.torchscript``, ``.pt2``); the model that is shipped where not given.
+        device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``, or ``auto`` for a GPU where there is one.
+
+    Raises:
+        CheckpointError: where there is no such model or its file is damaged.
+        ConfigError: where the runtime or the device is not to be had.
+
+    Example:
+        >>> label_map = load().segment(read_image(Path("road.jpg")))
+    """
+    path = Path(model)
+    if path.suffix == ".onnx":
+        return OnnxSegmenter(path, device)
+    if path.suffix == ".xml":
+        return OpenVINOSegmenter(path, device)
+    if path.suffix in (PROGRAM, TORCHSCRIPT):
+        return ProgramSegmenter(path, device)
+    return TorchSegmenter(load_checkpoint(find_checkpoint(model)), device)

@@ -1,0 +1,73 @@
+"""The segmenter that runs an ONNX file in ONNX Runtime."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drivable.errors import CheckpointError, ConfigError
+from drivable.segmenter.description import KEY, ExportDescription
+from drivable.segmenter.exported import ExportedSegmenter
+from drivable.segmenter.protocol import Image
+from drivable.segmenter.runtimes import need
+
+_PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider", "tensorrt": "TensorrtExecutionProvider"}
+
+
+class OnnxSegmenter(ExportedSegmenter):
+    """Run an exported ``.onnx`` file.
+
+    Args:
+        path: of the file.
+        device: ``cpu``, ``cuda`` or ``tensorrt``; ``auto`` takes CUDA where ONNX Runtime has it.
+        num_threads: of one picture; all cores where not given.
+
+    Raises:
+        CheckpointError: where the file is missing, damaged or not of this tool.
+        ConfigError: where ONNX Runtime or the device is not to be had.
+
+    Example:
+        >>> OnnxSegmenter(Path("lite.onnx")).segment(image).shape
+        (720, 1280)
+    """
+
+    def __init__(self, path: Path, device: str = "auto", num_threads: int | None = None) -> None:
+        self._session = open_session(path, device, num_threads)
+        metadata = self._session.get_modelmeta().custom_metadata_map
+        super().__init__(path, ExportDescription.from_json(metadata.get(KEY), path))
+        self._input = self._session.get_inputs()[0].name
+
+    def run(self, images: Image) -> NDArray[Any]:
+        """See :meth:`ExportedSegmenter.run`."""
+        return np.asarray(self._session.run(None, {self._input: np.ascontiguousarray(images)})[0])
+
+
+def open_session(path: Path, device: str = "auto", num_threads: int | None = None) -> Any:
+    """An ``onnxruntime.InferenceSession`` of any ONNX file.
+
+    Raises:
+        CheckpointError: where the file is missing or damaged.
+        ConfigError: where ONNX Runtime or the device is not to be had.
+    """
+    runtime = need("onnxruntime", "running .onnx files")
+    available = runtime.get_available_providers()
+    if device == "auto":
+        device = "cuda" if _PROVIDERS["cuda"] in available else "cpu"
+    provider = _PROVIDERS.get(device)
+    if provider is None or provider not in available:
+        hint = "" if provider is None else f"; {provider} comes with onnxruntime-gpu and NVIDIA's libraries"
+        raise ConfigError(f"device '{device}': ONNX Runtime here has {', '.join(available)}{hint}")
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such file")
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = num_threads or os.cpu_count() or 1
+    options.log_severity_level = 3
+    try:
+        return runtime.InferenceSession(path, options, providers=list(dict.fromkeys([provider, _PROVIDERS["cpu"]])))
+    # Everything: its errors have no parent of their own.
+    except Exception as fault:
+        raise CheckpointError(f"{path}: ONNX Runtime cannot read it: {str(fault).strip().splitlines()[0]}") from fault
