@@ -111,6 +111,8 @@ def quantized(model: Any, pictures: Sequence[Image], kept_in_float: Sequence[str
             return None if picture is None else {INPUT: picture[None]}
 
     outside = _outside_network(model)
+    copied = onnx.ModelProto()
+    copied.CopyFrom(model)  # It moves the weights of what it is given to a file.
     with TemporaryDirectory() as folder:
         path = Path(folder) / "int8.onnx"
         root = logging.getLogger()
@@ -118,7 +120,7 @@ def quantized(model: Any, pictures: Sequence[Image], kept_in_float: Sequence[str
         root.setLevel(logging.ERROR)  # Advice to preprocess, which free sizes do not allow.
         try:
             quantize_static(
-                model,
+                copied,
                 path,
                 Reader(),
                 quant_format=QuantFormat.QDQ,

@@ -8,8 +8,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
-
 from drivable.segmenter import Image
 from drivable.segmenter.description import KEY, ExportDescription
 from drivable.segmenter.runtimes import need
@@ -28,9 +26,7 @@ def to_openvino(onnx_model: Any) -> Any:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         onnx.save(onnx_model, path)
-        model = openvino.convert_model(path)
-    _filter_shrunk_pictures(openvino, model)
-    return model
+        return openvino.convert_model(path)
 
 
 def quantized(model: Any, pictures: Sequence[Image], architecture: str) -> Any:
@@ -97,24 +93,6 @@ def save_openvino(model: Any, path: Path, description: ExportDescription, halve:
     openvino = need("openvino", _PURPOSE)
     model.set_rt_info(description.to_json(), KEY)
     openvino.save_model(model, path, compress_to_fp16=halve)
-
-
-def _filter_shrunk_pictures(openvino: Any, model: Any) -> None:
-    """OpenVINO reads ONNX's ``antialias`` and forgets it; the resize that Pillow knows has the same filter."""
-    for node in model.get_ordered_ops():
-        if node.get_type_name() != "Interpolate" or not node.get_attributes()["antialias"]:
-            continue
-        height, width = (node.get_output_partial_shape(0)[axis].get_length() for axis in (2, 3))
-        filtered = openvino.opset11.interpolate(
-            node.input_value(0),
-            openvino.opset11.constant(np.array([height, width])),
-            mode="bilinear_pillow",
-            shape_calculation_mode="sizes",
-            axes=openvino.opset11.constant(np.array([2, 3])),
-            coordinate_transformation_mode="half_pixel",
-        )
-        filtered.set_friendly_name(node.get_friendly_name())
-        node.output(0).replace(filtered.output(0))
 
 
 def _nncf() -> Any:

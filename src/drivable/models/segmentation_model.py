@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from drivable.config.models import Normalization
+from drivable.models.resizing import resize
 
 # Axes: N batch, C channels, K classes, H and W rows and columns of the picture, h and w of a feature map.
 
@@ -104,7 +105,7 @@ class SegmentationModel(nn.Module):
         if size is None or logits.shape[-2:] == size:
             return logits  # type: ignore[no-any-return]
         # A plane for each class: three times as fast as class by class for each pixel, where there are so few.
-        return F.interpolate(logits.contiguous(), size=size, mode="bilinear", align_corners=False)
+        return resize(logits.contiguous(), size)
 
     def training_logits(self, images: Tensor) -> TrainingLogits:
         """Like :meth:`forward`, with the auxiliary head's logits for deep supervision."""

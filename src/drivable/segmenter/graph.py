@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from drivable.models import SegmentationModel
+from drivable.models.resizing import resize
 
 # Axes: N pictures, H and W rows and columns of the picture, h and w of the network's working size, K classes.
 
@@ -62,6 +63,5 @@ class SegmenterGraph(nn.Module):
     def _working(self, pixels: Tensor, size: tuple[int, int]) -> Tensor:
         if size != tuple(pixels.shape[-2:]):
             rounds = self.rounds and pixels.device.type == "cpu" and not torch.compiler.is_exporting()
-            pixels = pixels if rounds else pixels.float()
-            pixels = F.interpolate(pixels, size=size, mode="bilinear", align_corners=False, antialias=True)
+            pixels = resize(pixels if rounds else pixels.float(), size, antialias=True)
         return pixels.float().div_(255)
