@@ -145,7 +145,7 @@ def test_a_file_of_another_tool_or_a_damaged_one_is_refused(exported: Path, tmp_
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("target", "precision"),
-    [("onnx", "fp16"), ("openvino", "fp32"), ("openvino", "bf16"), ("openvino", "int8"), ("torch-export", "fp32")],
+    [("openvino", "int8"), ("torch-export", "fp32")],
 )
 def test_every_runtime(target: str, precision: str, tmp_path: Path) -> None:
     out = tmp_path / f"lite{SUFFIXES[target]}"
@@ -174,8 +174,7 @@ def test_every_runtime(target: str, precision: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["fcn", "unet", "pspnet", "deeplabv3plus", "segformer_b0"])
-@pytest.mark.parametrize("target", ["onnx", "openvino"])
+@pytest.mark.parametrize(("name", "target"), [("pspnet", "openvino"), ("segformer_b0", "onnx")])
 def test_the_course_models_at_their_pictures_own_size(
     name: str, target: str, pictures: LabelledPictures, tmp_path: Path
 ) -> None:
