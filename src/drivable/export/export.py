@@ -78,7 +78,7 @@ def export_model(
 
     The exported file and torch segment the same pictures of several sizes. In float32, and with float16 weights, 99.9 %
     of the pixels of every size must get the same class. In bf16 and int8 ``strict3`` may be one point lower; int8 must
-    also be faster than float32 in the same runtime. Layers that int8 hurts too much are kept in float (OpenVINO).
+    also be faster than float32 in the same runtime.
 
     Args:
         checkpoint: what was trained.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -44,43 +44,6 @@ def quantized(model: Any, pictures: Sequence[Image], architecture: str) -> Any:
     return nncf.quantize(
         model,
         nncf.Dataset([picture[None] for picture in pictures]),
-        subset_size=len(pictures),
-        model_type=_kind(nncf, architecture),
-        preset=nncf.QuantizationPreset.MIXED,
-        ignored_scope=_outside_network(nncf, model),
-    )
-
-
-def quantized_within(
-    model: Any,
-    pictures: Sequence[Image],
-    architecture: str,
-    score: Callable[[Any], float],
-    budget: float,
-) -> Any:
-    """int8 with the layers that cost the most kept in float, until the score is within a budget.
-
-    NNCF ranks the layers by what the score gains when one of them goes back to float, and takes them back in that
-    order.
-
-    Args:
-        model: ``openvino.Model`` in float32.
-        pictures: to see the ranges of the activations on.
-        architecture: name of the model.
-        score: of an ``openvino.CompiledModel``, higher is better.
-        budget: largest loss of the score.
-
-    Raises:
-        ConfigError: where NNCF is not installed.
-    """
-    nncf = _nncf()
-    batches = [picture[None] for picture in pictures]
-    return nncf.quantize_with_accuracy_control(
-        model,
-        calibration_dataset=nncf.Dataset(batches),
-        validation_dataset=nncf.Dataset(batches[:1]),
-        validation_fn=lambda compiled, _: (score(compiled), None),
-        max_drop=budget,
         subset_size=len(pictures),
         model_type=_kind(nncf, architecture),
         preset=nncf.QuantizationPreset.MIXED,
