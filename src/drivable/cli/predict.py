@@ -17,7 +17,7 @@ def predict(
     source: Annotated[list[str], typer.Argument(help="Pictures, folders, glob patterns or videos.")],
     out: Annotated[Path, typer.Option(help="Folder for overlays/, label_maps/ and videos.")],
     model: Annotated[
-        str, typer.Option(help="A run folder, a checkpoint file or a shipped model's name.")
+        str, typer.Option(help="A run folder, a checkpoint or exported file or a shipped model's name.")
     ] = DEFAULT_MODEL,
     skip_broken: SkipBrokenOption = False,
     device: DeviceOption = "auto",

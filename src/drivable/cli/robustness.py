@@ -15,7 +15,7 @@ from drivable.weights import DEFAULT_MODEL
 def robustness(
     data: DataOption,
     model: Annotated[
-        str, typer.Argument(help="A run folder, a checkpoint file or a shipped model's name.")
+        str, typer.Argument(help="A run folder, a checkpoint or exported file or a shipped model's name.")
     ] = DEFAULT_MODEL,
     split: Annotated[str, typer.Option(help="train, val, test, all, <folder>/<name> or a file of ids.")] = "test",
     splits: SplitsOption = None,

@@ -135,7 +135,7 @@ class _Reference(TorchSegmenter):
             raise ConfigError(f"fast upsampling needs a --size of multiples of {stride}, got {settings.size}")
         graph.rounds = False
         self.exported = ExportedGraph(graph, settings.outputs, settings.upsampling).eval().requires_grad_(False)
-        self.exact = self.graph if settings.size == self.graph.size else SegmenterGraph(model, settings.size)
+        self.exact = graph
         self.graph = _Ids(self.exported, settings.outputs)  # type: ignore[assignment]
 
 
