@@ -19,7 +19,7 @@ from drivable.export.export import SUFFIXES
 from drivable.labels import BDD100K_DRIVABLE
 from drivable.models import build_model, default_spec
 from drivable.models.pooling import CellAverage, _averaging
-from drivable.models.resizing import resize, weights
+from drivable.models.resizing import _resize_by_blocks, resize, weights
 from drivable.segmenter import ExportedSegmenter, TorchSegmenter, load
 from drivable.segmenter.runtimes import need
 
@@ -50,6 +50,16 @@ def test_resizing_by_matrices_is_torchs(num_from: int, num_to: int, antialias: b
     matrix = weights(num_from, num_to, antialias, x)
     expected = resize(x, (num_to, num_to), antialias)
     torch.testing.assert_close(matrix @ x @ matrix.T, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(32, 64), (37, 64), (96, 160), (180, 320)])
+@pytest.mark.parametrize("antialias", [False, True])
+def test_resizing_by_blocks_is_torchs(size: tuple[int, int], antialias: bool) -> None:
+    for height, width in ((1, 1), (2, 31), (97, 131), (360, 640), (375, 1242)):
+        x = torch.rand(2, 3, height, width)
+        torch.testing.assert_close(
+            _resize_by_blocks(x, size, antialias), resize(x, size, antialias), rtol=1e-3, atol=2e-4
+        )
 
 
 @pytest.mark.parametrize(("length", "cells"), [(9, 2), (16, 6), (5, 3), (3, 6)])
@@ -145,7 +155,7 @@ def test_a_file_of_another_tool_or_a_damaged_one_is_refused(exported: Path, tmp_
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("target", "precision"),
-    [("openvino", "int8"), ("torch-export", "fp32")],
+    [("openvino", "int8"), ("onnx", "int8"), ("torch-export", "fp32")],
 )
 def test_every_runtime(target: str, precision: str, tmp_path: Path) -> None:
     out = tmp_path / f"lite{SUFFIXES[target]}"
@@ -171,6 +181,21 @@ def test_every_runtime(target: str, precision: str, tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert json.loads(told.read_text())["parity"]["passed"] is True
     assert load(out).segment(np.zeros((50, 70, 3), dtype=np.uint8)).shape == (50, 70)
+
+
+@pytest.mark.slow
+def test_what_loses_too_much_in_int8_keeps_its_sensitive_layers_in_float(
+    checkpoint: Checkpoint, pictures: LabelledPictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = replace(pictures, train=pictures.train[:4], check=pictures.check[:4])
+    # The first try is said to have lost too much, whatever it lost.
+    verdicts = iter([True, True])
+    monkeypatch.setattr("drivable.export.export._loses_too_much", lambda _: next(verdicts, False))
+    monkeypatch.setattr("drivable.export.export.MOST_LOSS", -0.05)
+    settings = ExportSettings("onnx", "int8", SIZE, force=True)
+    about = export_model(checkpoint, tmp_path / "lite.onnx", settings, few)
+    assert about.parity["kept in float"]
+    assert all(layer.startswith("node_conv2d") for layer in about.parity["kept in float"])
 
 
 @pytest.mark.slow

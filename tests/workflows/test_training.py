@@ -18,7 +18,7 @@ from drivable.labels import BDD100K_DRIVABLE
 from drivable.losses import SummedLoss
 from drivable.models import build_model, default_spec
 from drivable.training import resumed_recipe, train
-from drivable.training.distillation import DistillationStep
+from drivable.training.distillation import AveragedTeacher, DistillationStep
 from drivable.training.module import SegmentationTraining
 from drivable.training.optimization import build_optimizer, build_schedule
 from drivable.training.start import start_from
@@ -374,9 +374,8 @@ def test_distillation_is_the_labels_loss_and_the_distance_from_the_teacher() -> 
     images, label_maps = torch.rand(2, 3, 32, 64), torch.randint(0, 3, (2, 32, 64))
     label_maps[:, :8] = 255
     loss = SummedLoss(parse_recipe({"model": {"name": "lite"}, "loss": [{"name": "dice"}]}, "test").loss, 3, 255)
-    total, logs = DistillationStep(loss, teacher, share=0.3, temperature=2.0, ignore_id=255)(
-        student, images, label_maps
-    )
+    step = DistillationStep(loss, AveragedTeacher(teacher, temperature=2.0), share=0.3, ignore_id=255)
+    total, logs = step(student, images, label_maps)
     with torch.no_grad():
         p, q = (model(images).div(2).softmax(dim=1) for model in (teacher, student))
         divergence = 4 * (p * (p / q).log()).sum(dim=1)[:, 8:].mean()
@@ -385,6 +384,21 @@ def test_distillation_is_the_labels_loss_and_the_distance_from_the_teacher() -> 
     assert total.item() == pytest.approx(expected.item(), rel=1e-4)
     total.backward()
     assert all(parameter.grad is None for parameter in teacher.parameters())
+
+
+def test_a_teacher_is_averaged_over_sizes_and_mirror_images() -> None:
+    torch.manual_seed(0)
+    model = load_checkpoint(find_checkpoint("drivable-lite")).build()
+    images = torch.rand(2, 3, 32, 64)
+    with torch.no_grad():
+        mirrored = model(images.flip(-1)).flip(-1)
+        both = torch.stack([model(images), mirrored]).div(2).softmax(dim=2).mean(dim=0)
+    torch.testing.assert_close(AveragedTeacher(model, 2.0, flips=True)(images), both, rtol=1e-3, atol=1e-4)
+    views = AveragedTeacher(model, 2.0, (None, (64, 128)))(images)
+    alone = AveragedTeacher(model, 2.0)(images)
+    assert views.shape == (2, 3, 32, 64)
+    torch.testing.assert_close(2 * views - alone, AveragedTeacher(model, 2.0, ((64, 128),))(images))
+    assert (views - alone).abs().max() > 1e-3
 
 
 def test_a_run_goes_on_from_another_and_learns_from_it(rendered_data: Path, tmp_path: Path) -> None:

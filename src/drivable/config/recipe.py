@@ -198,6 +198,12 @@ class TrainingSpec(_Section):
     )
     teacher_share: float = Field(default=0.5, gt=0, le=1, description="Of the loss, against that of the labels.")
     teacher_temperature: Positive = 2.0
+    teacher_sizes: tuple[Size, ...] | None = Field(
+        default=None,
+        min_length=1,
+        description="(height, width) at which the teacher sees each picture, answers averaged; null for the student's.",
+    )
+    teacher_flip: bool = Field(default=False, description="Whether the teacher sees each picture's mirror image too.")
     freeze_backbone: bool = False
     ema_decay: float | None = Field(default=None, gt=0, lt=1)
     early_stopping: int | None = Field(default=None, gt=0, description="Epochs without a better validation loss.")

@@ -39,18 +39,7 @@ class ExportedGraph(nn.Module):
         if self.outputs == "probabilities":
             return self.segmenter.probabilities(images)
         if self.upsampling == "exact":
-            return most_probable(self.segmenter.logits(images))
-        ids = most_probable(self.segmenter.grid_logits(images)).unsqueeze(1).float()
-        return F.interpolate(ids, size=images.shape[1:3], mode="nearest").squeeze(1).to(torch.uint8)
-
-
-def most_probable(logits: Tensor) -> Tensor:
-    """(N, K, H, W) -> ids (N, H, W) uint8, the first of equals, by K - 1 comparisons.
-
-    Runtimes compute these in one pass with what comes before; their argmax over the channels is several times slower.
-    """
-    best, ids = logits[:, 0], torch.zeros_like(logits[:, 0])
-    for k in range(1, logits.shape[1]):
-        ids = torch.where(logits[:, k] > best, float(k), ids)
-        best = torch.maximum(best, logits[:, k])
-    return ids.to(torch.uint8)
+            ids: Tensor = self.segmenter(images)
+            return ids
+        grid_ids = self.segmenter.grid_ids(images).unsqueeze(1).float()
+        return F.interpolate(grid_ids, size=images.shape[1:3], mode="nearest").squeeze(1).to(torch.uint8)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import numpy as np
 import torch
 
 from drivable.export.graph import ExportedGraph
-from drivable.segmenter import Image
+from drivable.export.quantization import Quantizable, Segment, ids_of
 from drivable.segmenter.description import KEY, ExportDescription
 from drivable.segmenter.runtimes import need
 
@@ -20,8 +19,6 @@ from drivable.segmenter.runtimes import need
 OPSET = 18
 INPUT, OUTPUT = "images", "segmentation"
 _PURPOSE = "exporting to ONNX"
-# What gains in int8; pre- and postprocessing between other operators stay in float.
-_QUANTIZED = ["Conv", "MatMul", "Gemm", "Add", "Concat", "ConvTranspose", "MaxPool"]
 
 
 def example() -> torch.Tensor:
@@ -83,56 +80,52 @@ def with_half_weights(model: Any) -> Any:
     return half
 
 
-def quantized(model: Any, pictures: Sequence[Image], kept_in_float: Sequence[str] = ()) -> Any:
-    """int8 by ONNX Runtime's static quantisation, QuantizeLinear and DequantizeLinear around each operator.
+def quantizable(model: Any) -> Quantizable:
+    """What :func:`~drivable.export.quantization.quantize` needs to know of an ``onnx.ModelProto``.
 
-    Weights are symmetric per channel, activations asymmetric per tensor with the extremes seen on the pictures.
-
-    Args:
-        model: ``onnx.ModelProto`` in float32.
-        pictures: to see the ranges of the activations on.
-        kept_in_float: names of nodes.
-
-    Raises:
-        ConfigError: where ONNX Runtime is not installed.
+    ONNX Runtime has int8 convolutions only for activations with one range for all channels.
     """
-    need("onnxruntime", _PURPOSE)
-    from tempfile import TemporaryDirectory
-
-    import onnx
-    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
-
-    class Reader(CalibrationDataReader):  # type: ignore[misc]
-        def __init__(self) -> None:
-            self.rest = iter(pictures)
-
-        def get_next(self) -> dict[str, Any] | None:
-            picture = next(self.rest, None)
-            return None if picture is None else {INPUT: picture[None]}
-
     outside = _outside_network(model)
-    copied = onnx.ModelProto()
-    copied.CopyFrom(model)  # It moves the weights of what it is given to a file.
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "int8.onnx"
-        root = logging.getLogger()
-        level = root.level
-        root.setLevel(logging.ERROR)  # Advice to preprocess, which free sizes do not allow.
-        try:
-            quantize_static(
-                copied,
-                path,
-                Reader(),
-                quant_format=QuantFormat.QDQ,
-                op_types_to_quantize=_QUANTIZED,
-                per_channel=True,
-                activation_type=QuantType.QUInt8,
-                weight_type=QuantType.QInt8,
-                nodes_to_exclude=[*outside, *kept_in_float],
-            )
-        finally:
-            root.setLevel(level)
-        return onnx.load(path)
+    return Quantizable(
+        model, lambda picture: {INPUT: picture[None]}, _segment, _int8_layers, outside, per_channel=False
+    )
+
+
+def with_unsigned_activations(model: Any) -> Any:
+    """Store signed activations as unsigned ones with another zero point, which changes no value.
+
+    ONNX Runtime has int8 convolutions only where what comes in and what goes out are both signed or both unsigned;
+    behind a ReLU6 they are unsigned. Changes the graph and returns it.
+    """
+    onnx = need("onnx", _PURPOSE)
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    quantizing = [node for node in model.graph.node if node.op_type == "QuantizeLinear"]
+    stored = {node.output[0] for node in quantizing}
+    reading = [node for node in model.graph.node if node.op_type == "DequantizeLinear" and node.input[0] in stored]
+    for node in [*quantizing, *reading]:
+        zero_point = onnx.numpy_helper.to_array(constants[node.input[2]])
+        if zero_point.dtype != np.int8:
+            continue
+        name = f"{node.input[2]}.unsigned"
+        if name not in constants:
+            shifted = (zero_point.astype(np.int16) + 128).astype(np.uint8)
+            constants[name] = onnx.numpy_helper.from_array(shifted, name)
+            model.graph.initializer.append(constants[name])
+        node.input[2] = name
+    del model.graph.value_info[:]  # It has the types from before.
+    return model
+
+
+def _segment(model: Any) -> Segment:
+    runtime = need("onnxruntime", "int8 for ONNX")
+    session = runtime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    return lambda picture: ids_of(session.run(None, {INPUT: picture[None]})[0][0])
+
+
+def _int8_layers(model: Any) -> set[str]:
+    dequantized = {node.output[0] for node in model.graph.node if node.op_type == "DequantizeLinear"}
+    layers = (node for node in model.graph.node if node.op_type in ("Conv", "MatMul", "Gemm"))
+    return {node.name for node in layers if node.input[1] in dequantized}
 
 
 def _outside_network(model: Any) -> list[str]:

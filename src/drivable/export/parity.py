@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,18 +67,9 @@ def agreement(reference: Segmenter, exported: Segmenter, pictures: LabelledPictu
     return shares
 
 
-def strict3(segmenter: Segmenter, pictures: LabelledPictures) -> float:
-    """``strict3`` on the pictures to check on, 0..1."""
-    return strict3_of(segmenter.segment, pictures)
-
-
-def strict3_of(segment: Callable[[Pixels], Pixels], pictures: LabelledPictures) -> float:
-    """``strict3`` of any function from picture to label map."""
-    labels = pictures.labels
-    counts = sum(
-        count_pixels(label_map, segment(image), labels.num_classes, labels.ignore_id)
-        for image, label_map in pictures.check
-    )
+def strict3(segment: Callable[[Pixels], Pixels], pairs: Iterable[tuple[Pixels, Pixels]], labels: LabelSet) -> float:
+    """``strict3``, 0..1, of a function from picture to label map on pictures and their labels."""
+    counts = sum(count_pixels(truth, segment(image), labels.num_classes, labels.ignore_id) for image, truth in pairs)
     return float(compute_scores(np.asarray(counts), labels).strict3)
 
 

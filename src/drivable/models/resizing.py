@@ -6,15 +6,19 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+# Of new places that share a window of old ones; more share more work, and waste more on places that are far apart.
+_MOST_IN_BLOCK = 32
+
 
 def resize(x: Tensor, size: tuple[int, int], antialias: bool = False) -> Tensor:
     """Resize by bilinear interpolation.
 
     Exported, it is a product with one matrix of weights for rows and one for columns: OpenVINO drops ONNX's
-    ``antialias``, and its own filtered resize takes three times as long as the products.
+    ``antialias``, and its own filtered resize takes much longer than the products. Where the new size is fixed, they
+    leave out what those matrices mostly hold, zeros.
 
     Args:
-        x: (N, C, H, W), floating point.
+        x: (N, C, H, W), floating point; exported with a fixed size also uint8, which gives float32 that is not rounded.
         size: (height, width).
         antialias: where it shrinks, a filter as wide as the shrinkage, as Pillow's ``BILINEAR`` has.
 
@@ -27,18 +31,59 @@ def resize(x: Tensor, size: tuple[int, int], antialias: bool = False) -> Tensor:
     """
     if not torch.compiler.is_exporting():
         return F.interpolate(x, size=size, mode="bilinear", align_corners=False, antialias=antialias)
+    if all(isinstance(length, int) for length in size):
+        return _resize_by_blocks(x, size, antialias)
+    # Columns first: enlarging, that is fewer multiplications.
     rows, columns = (weights(n, to, antialias, x) for n, to in zip(x.shape[2:], size, strict=True))
-    return rows @ x @ columns.transpose(0, 1)
+    return rows @ (x @ columns.transpose(0, 1))
 
 
 def weights(num_from: int, num_to: int, antialias: bool, like: Tensor) -> Tensor:
-    """(num_to, num_from): row i weighs the places that new place i is made of; rows sum to 1.
+    """(num_to, num_from): row i weighs the places that new place i is made of; rows sum to 1."""
+    old = torch.arange(num_from, device=like.device)
+    new = torch.arange(num_to, device=like.device).unsqueeze(1)
+    return _weights(old, new, num_from, num_to, antialias).to(like.dtype)
+
+
+def _weights(old: Tensor, new: Tensor, num_from: int, num_to: int, antialias: bool) -> Tensor:
+    """Weights of the old places for the new ones, float32, their shapes broadcast; over the last axis they sum to 1.
 
     A triangle around the middle of the new place, as high as its distance in units of 1 / (2 num_to), in whole numbers
     until it is divided: runtimes that compute in bfloat16 would lose the places of a large picture.
     """
-    old = (2 * torch.arange(num_from, device=like.device) + 1) * num_to
-    new = (2 * torch.arange(num_to, device=like.device) + 1) * num_from
-    reach = 2 * (torch.sym_max(num_from, num_to) if antialias else num_to)  # type: ignore[no-untyped-call]
-    heights = (reach - (old - new.unsqueeze(1)).abs()).clamp(min=0)
-    return heights.to(like.dtype) / heights.sum(dim=1, keepdim=True).to(like.dtype)
+    distance = ((2 * old + 1) * num_to - (2 * new + 1) * num_from).abs()
+    heights = (_reach(num_from, num_to, antialias) - distance).clamp(min=0)
+    return heights.float() / heights.sum(dim=-1, keepdim=True).float()
+
+
+def _reach(num_from: int, num_to: int, antialias: bool) -> int:
+    """How far from the middle of a new place the old ones count, in units of 1 / (2 num_to)."""
+    reach: int = 2 * (torch.sym_max(num_from, num_to) if antialias else num_to)  # type: ignore[no-untyped-call]
+    return reach
+
+
+def _resize_by_blocks(x: Tensor, size: tuple[int, int], antialias: bool) -> Tensor:
+    num, channels, _, width = x.shape
+    rows_last = _resize_places(x.permute(0, 2, 3, 1).flatten(2), size[0], antialias)  # (N, W * C, height)
+    columns_first = rows_last.reshape(num, width, channels * size[0])
+    return _resize_places(columns_first, size[1], antialias).reshape(num, channels, *size)
+
+
+def _resize_places(x: Tensor, num_to: int, antialias: bool) -> Tensor:
+    """(N, places, R) -> (N, R, num_to) float32.
+
+    New places are taken in blocks of neighbours, which depend on one window of old places: one small product a block.
+    The product turns the axes round on its way, which costs less than a transposition of its own.
+    """
+    num_from = x.shape[1]
+    length = max(divisor for divisor in range(1, _MOST_IN_BLOCK + 1) if num_to % divisor == 0)
+    first = torch.arange(0, num_to, length, device=x.device).unsqueeze(1)
+    reach = _reach(num_from, num_to, antialias)
+    window = torch.sym_min(num_from, (2 * (length - 1) * num_from + 2 * reach) // (2 * num_to) + 2)  # type: ignore[no-untyped-call]
+    start = ((2 * first + 1) * num_from - reach - num_to).clamp(min=0) // (2 * num_to)
+    old = start.clamp(max=num_from - window) + torch.arange(window, device=x.device)
+    new = first + torch.arange(length, device=x.device)
+    taken = x.index_select(1, old.flatten()).float()
+    taken = taken.reshape(x.shape[0], *old.shape, x.shape[2])  # (N, blocks, window, R)
+    by_block = _weights(old.unsqueeze(1), new.unsqueeze(2), num_from, num_to, antialias)  # (blocks, length, window)
+    return (taken.transpose(2, 3) @ by_block.transpose(1, 2)).transpose(1, 2).flatten(2)

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from drivable.config.models import Normalization
-from drivable.models.resizing import resize
 
 # Axes: N batch, C channels, K classes, H and W rows and columns of the picture, h and w of a feature map.
 
@@ -87,25 +86,18 @@ class SegmentationModel(nn.Module):
         """
         return self._to_picture(self.decoder(self._features(images)), images)
 
-    def logits_at(self, images: Tensor, size: tuple[int, int] | None) -> Tensor:
-        """Like :meth:`forward`, for pictures of which the images are resized copies.
+    def grid_logits(self, images: Tensor) -> Tensor:
+        """Like :meth:`forward`, but as the decoder gives them, unless the images had to be padded.
 
         Args:
             images: (N, 3, H, W) RGB in [0, 1], any H and W.
-            size: (height, width) of the logits; ``None`` leaves them as the decoder gives them, or, where the images
-                had to be padded, at the images' size.
 
         Returns:
-            Logits (N, K, *size).
+            Logits (N, K, h, w), which cover the images exactly.
         """
-        logits = self.decoder(self._features(images))
+        logits: Tensor = self.decoder(self._features(images))
         height, width = images.shape[-2:]
-        if height % self.stride or width % self.stride:
-            logits = self._to_picture(logits, images)
-        if size is None or logits.shape[-2:] == size:
-            return logits  # type: ignore[no-any-return]
-        # A plane for each class: three times as fast as class by class for each pixel, where there are so few.
-        return resize(logits.contiguous(), size)
+        return self._to_picture(logits, images) if height % self.stride or width % self.stride else logits
 
     def training_logits(self, images: Tensor) -> TrainingLogits:
         """Like :meth:`forward`, with the auxiliary head's logits for deep supervision."""

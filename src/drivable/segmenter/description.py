@@ -29,6 +29,7 @@ class ExportDescription:
         upsampling: ``exact`` or ``fast``.
         splits: folder of split files that it was trained by, where known.
         calibration: the checkpoint's, where it was calibrated.
+        rest: of an int8 file, what computes the rest: ``fp32`` or ``bf16``.
         parity: what the check before writing measured, and whether it passed.
 
     Example:
@@ -45,6 +46,7 @@ class ExportDescription:
     upsampling: str
     splits: str | None = None
     calibration: Calibration | None = None
+    rest: str = "fp32"
     parity: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> str:

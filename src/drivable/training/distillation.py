@@ -2,47 +2,92 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from drivable.losses import SummedLoss
 from drivable.models import SegmentationModel
+from drivable.models.resizing import resize
+
+
+class AveragedTeacher:
+    """What a model says of a picture, averaged over views of it: larger or smaller copies, mirror images.
+
+    Such an average is better than any single answer, and too slow to use; a student can learn it (Shen et al. 2020,
+    "MEAL V2", for ensembles).
+
+    Args:
+        model: in evaluation mode.
+        temperature: T, above 0; higher values make more of the classes that it thinks unlikely.
+        sizes: (height, width) of the copies; ``None`` is the picture's own.
+        flips: whether each copy is seen from left to right too.
+
+    Example:
+        >>> AveragedTeacher(model, 2.0, (None, (320, 576)), flips=True)(images).shape
+        torch.Size([8, 3, 256, 448])
+    """
+
+    def __init__(
+        self,
+        model: SegmentationModel,
+        temperature: float,
+        sizes: Sequence[tuple[int, int] | None] = (None,),
+        flips: bool = False,
+    ) -> None:
+        self.model = model
+        self.temperature = temperature
+        self.sizes = tuple(sizes)
+        self.flips = flips
+
+    @torch.no_grad()
+    def __call__(self, images: Tensor) -> Tensor:
+        """Images (N, 3, H, W) in [0, 1] -> probabilities (N, K, H, W) at the temperature."""
+        self.model.to(images.device)
+        answers = []
+        for size in self.sizes:
+            view = images if size is None or size == images.shape[-2:] else resize(images, size, antialias=True)
+            answers.append(self._probabilities(view, images))
+            if self.flips:
+                answers.append(self._probabilities(view.flip(-1), images).flip(-1))
+        return torch.stack(answers).mean(dim=0)
+
+    def _probabilities(self, view: Tensor, images: Tensor) -> Tensor:
+        height, width = images.shape[-2:]
+        logits = resize(self.model.grid_logits(view).float(), (height, width))
+        return F.softmax(logits / self.temperature, dim=1)
 
 
 class DistillationStep:
     """The labels' loss and, pixel by pixel, the distance from what a teacher says (Hinton et al. 2015, sec. 2).
 
-    ``(1 - share) * loss(student, labels) + share * T^2 * KL(softmax(teacher / T) || softmax(student / T))``, the second
-    averaged over pixels that have a label. The teacher sees the same pictures, augmentation included.
+    ``(1 - share) * loss(student, labels) + share * T^2 * KL(teacher || softmax(student / T))``, the second averaged
+    over pixels that have a label. The teacher sees the same pictures, augmentation included.
 
     Args:
         loss: of the student and the labels.
-        teacher: in evaluation mode; of the student's classes.
+        teacher: of the student's classes; T is its temperature.
         share: of the second term, 0..1.
-        temperature: T, above 0; higher values make more of the classes that the teacher thinks unlikely.
         ignore_id: of pixels without a label.
 
     Example:
-        >>> step = DistillationStep(loss, teacher, share=0.5, temperature=2.0, ignore_id=255)
+        >>> step = DistillationStep(loss, AveragedTeacher(teacher, temperature=2.0), share=0.5, ignore_id=255)
         >>> total, logs = step(student, images, label_maps)
     """
 
-    def __init__(
-        self, loss: SummedLoss, teacher: SegmentationModel, share: float, temperature: float, ignore_id: int
-    ) -> None:
+    def __init__(self, loss: SummedLoss, teacher: AveragedTeacher, share: float, ignore_id: int) -> None:
         self.loss = loss
         self.teacher = teacher
         self.share = share
-        self.temperature = temperature
         self.ignore_id = ignore_id
 
     def __call__(
         self, model: SegmentationModel, images: Tensor, label_maps: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """See :class:`~drivable.training.steps.TrainingStep`."""
-        with torch.no_grad():
-            soft = self.teacher.to(images.device)(images)
+        soft = self.teacher(images)
         logits = model(images)
         from_labels = self.loss(logits, label_maps)
         from_teacher = self._divergence(logits, soft, label_maps != self.ignore_id)
@@ -50,7 +95,7 @@ class DistillationStep:
         return total, {"train_loss_labels": from_labels, "train_loss_teacher": from_teacher}
 
     def _divergence(self, logits: Tensor, soft: Tensor, labelled: Tensor) -> Tensor:
-        student = F.log_softmax(logits.float() / self.temperature, dim=1)
-        teacher = F.log_softmax(soft.float() / self.temperature, dim=1)
-        by_pixel = F.kl_div(student, teacher, reduction="none", log_target=True).sum(dim=1)
-        return self.temperature**2 * (by_pixel * labelled).sum() / labelled.sum().clamp(min=1)
+        temperature = self.teacher.temperature
+        student = F.log_softmax(logits.float() / temperature, dim=1)
+        by_pixel = F.kl_div(student, soft, reduction="none").sum(dim=1)
+        return temperature**2 * (by_pixel * labelled).sum() / labelled.sum().clamp(min=1)

@@ -12,7 +12,8 @@ from drivable.errors import ConfigError
 from drivable.labels import LabelSet
 from drivable.losses import SummedLoss
 from drivable.models import SegmentationModel
-from drivable.training.distillation import DistillationStep
+from drivable.models.folding import fold_batch_norm, fold_padding
+from drivable.training.distillation import AveragedTeacher, DistillationStep
 
 Logs = dict[str, Tensor]
 
@@ -71,9 +72,13 @@ def build_step(recipe: Recipe, loss: SummedLoss, labels: LabelSet) -> TrainingSt
                 f"training.teacher {recipe.training.teacher} knows {list(teacher.labels.names)}, the data have "
                 f"{list(labels.names)}"
             )
-        return DistillationStep(
-            loss, teacher.build(), recipe.training.teacher_share, recipe.training.teacher_temperature, labels.ignore_id
+        averaging = AveragedTeacher(
+            fold_padding(fold_batch_norm(teacher.build())),
+            recipe.training.teacher_temperature,
+            recipe.training.teacher_sizes or (None,),
+            recipe.training.teacher_flip,
         )
+        return DistillationStep(loss, averaging, recipe.training.teacher_share, labels.ignore_id)
     if recipe.training.step == "deep_supervision":
         return DeepSupervisionStep(loss, recipe.training.main_share)
     return PlainStep(loss)
