@@ -14,20 +14,12 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from drivable.checkpoint import Checkpoint, Preprocessing, find_checkpoint, load_checkpoint
-from drivable.labels import BDD100K_DRIVABLE
-from drivable.models import build_model, default_spec
+from drivable.benchmark import untrained
+from drivable.checkpoint import find_checkpoint, load_checkpoint
 from drivable.segmenter import TorchSegmenter
 from drivable.weights import DEFAULT_MODEL
 
 SIZE = (360, 640)
-
-
-def untrained(name: str) -> Checkpoint:
-    """A model with random weights; time does not depend on them."""
-    spec = default_spec(name)
-    weights = build_model(spec, BDD100K_DRIVABLE.num_classes).state_dict()
-    return Checkpoint(weights, spec, BDD100K_DRIVABLE, Preprocessing(SIZE, spec.published_normalization))
 
 
 def main() -> None:
@@ -40,7 +32,7 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
 
     reference = "segformer_b3 at 360x640"
-    checkpoints = {reference: untrained("segformer_b3")}
+    checkpoints = {reference: untrained("segformer_b3", SIZE)}
     for model in arguments.models:
         checkpoint = load_checkpoint(find_checkpoint(model))
         for size in dict.fromkeys((checkpoint.preprocessing.size, SIZE)):

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from drivable import __version__
+from drivable.cli.benchmark import benchmark
 from drivable.cli.calibrate import calibrate
 from drivable.cli.compare import compare
 from drivable.cli.data import app as data_app
@@ -37,6 +38,7 @@ app.command()(calibrate)
 app.command()(robustness)
 app.command()(predict)
 app.command()(export)
+app.command()(benchmark)
 app.add_typer(data_app, name="data")
 app.command()(models)
 app.command()(demo)

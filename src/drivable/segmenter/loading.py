@@ -13,13 +13,15 @@ from drivable.segmenter.torch_segmenter import TorchSegmenter
 from drivable.weights import DEFAULT_MODEL
 
 
-def load(model: str | Path = DEFAULT_MODEL, device: str = "auto") -> Segmenter:
+def load(model: str | Path = DEFAULT_MODEL, device: str = "auto", num_threads: int | None = None) -> Segmenter:
     """Load a trained or an exported model, ready to segment.
 
     Args:
         model: a run folder, a checkpoint file, a shipped model's name, or a file that ``drivable export`` wrote
             (``.onnx``, ``.xml``, ``.torchscript``, ``.pt2``); the model that is shipped where not given.
         device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``, or ``auto`` for a GPU where there is one.
+        num_threads: of one picture in ONNX Runtime and OpenVINO, all cores where not given; torch has one number for
+            its process, :func:`torch.set_num_threads`.
 
     Raises:
         CheckpointError: where there is no such model or its file is damaged.
@@ -30,9 +32,9 @@ def load(model: str | Path = DEFAULT_MODEL, device: str = "auto") -> Segmenter:
     """
     path = Path(model)
     if path.suffix == ".onnx":
-        return OnnxSegmenter(path, device)
+        return OnnxSegmenter(path, device, num_threads)
     if path.suffix == ".xml":
-        return OpenVINOSegmenter(path, device)
+        return OpenVINOSegmenter(path, device, num_threads)
     if path.suffix in (PROGRAM, TORCHSCRIPT):
         return ProgramSegmenter(path, device)
     return TorchSegmenter(load_checkpoint(find_checkpoint(model)), device)

@@ -1,0 +1,20 @@
+"""How fast models are, side by side, against what the machine can do."""
+
+from drivable.benchmark.ceiling import Ceiling, measure_ceilings
+from drivable.benchmark.contenders import Contender, foreign, open_contender, untrained
+from drivable.benchmark.measure import Row, Settings, benchmark, machine
+from drivable.benchmark.plot import write_pareto_plot
+
+__all__ = [
+    "Ceiling",
+    "Contender",
+    "Row",
+    "Settings",
+    "benchmark",
+    "foreign",
+    "machine",
+    "measure_ceilings",
+    "open_contender",
+    "untrained",
+    "write_pareto_plot",
+]

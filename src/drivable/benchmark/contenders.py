@@ -1,0 +1,162 @@
+"""What is timed: trained models, exported files, architectures with random weights, files of other tools."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import TypeAdapter
+
+from drivable.checkpoint import Checkpoint, Preprocessing, find_checkpoint
+from drivable.config.models import ModelSpec
+from drivable.data.pictures import Pixels, resize_image
+from drivable.errors import CheckpointError
+from drivable.labels import BDD100K_DRIVABLE
+from drivable.models import MODELS, build_model, default_spec
+from drivable.models.cost import model_cost
+from drivable.segmenter import ExportedSegmenter, OpenVINOSegmenter, ProgramSegmenter, Segmenter, TorchSegmenter, load
+from drivable.segmenter.onnx_segmenter import open_session
+
+Size = tuple[int, int]
+# Of an input whose height and width are free, in a file of another tool.
+_FREE_SIZE = (384, 640)
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One model in one runtime.
+
+    Args:
+        name: as the user named it.
+        runtime: what runs it.
+        precision: of its arithmetic or weights.
+        segment_batch: pictures of one size -> something for each.
+        size_mib: of its weights or files.
+        gmacs: multiply-accumulates of one picture, in 1e9; ``None`` where they are not known.
+        on_cpu: where it computes.
+        segmenter: where its answers can be scored.
+        is_foreign: whether another tool wrote it.
+    """
+
+    name: str
+    runtime: str
+    precision: str
+    segment_batch: Callable[[Sequence[Pixels]], Any]
+    size_mib: float
+    gmacs: float | None
+    on_cpu: bool
+    segmenter: Segmenter | None = None
+    is_foreign: bool = False
+
+
+def untrained(name: str, size: Size) -> Checkpoint:
+    """An architecture with random weights, working at a size; time does not depend on the weights.
+
+    Raises:
+        ConfigError: where there is no such architecture.
+
+    Example:
+        >>> untrained("segformer_b3", (360, 640)).spec.name
+        'segformer_b3'
+    """
+    spec = default_spec(name)
+    weights = build_model(spec, BDD100K_DRIVABLE.num_classes).state_dict()
+    return Checkpoint(weights, spec, BDD100K_DRIVABLE, Preprocessing(size, spec.published_normalization))
+
+
+def open_contender(name: str, size: Size, device: str = "auto", num_threads: int | None = None) -> Contender:
+    """A run folder, a checkpoint or exported file, a shipped model's or an architecture's name.
+
+    Args:
+        name: which.
+        size: (height, width) an architecture works at; trained models know their own.
+        device: see :func:`~drivable.segmenter.load`.
+        num_threads: of one picture, in runtimes that take it for each model.
+
+    Raises:
+        CheckpointError: where there is no such model or its file is damaged.
+        ConfigError: where the runtime or the device is not to be had.
+    """
+    if name in MODELS and not Path(name).exists():
+        segmenter: Segmenter = TorchSegmenter(untrained(name, size), device)
+    else:
+        try:
+            segmenter = load(name, device, num_threads)
+        except CheckpointError as fault:
+            if Path(name).exists():
+                raise
+            raise CheckpointError(f"{fault}; architectures: {', '.join(MODELS)}") from fault
+    if isinstance(segmenter, ExportedSegmenter):
+        about = segmenter.description
+        spec: ModelSpec = TypeAdapter(ModelSpec).validate_python(about.model)
+        gmacs = model_cost(spec, about.size or size, about.labels.num_classes).gmacs
+        files = [segmenter.path, segmenter.path.with_suffix(".bin")]
+        runtime = _runtime(segmenter)
+        mib = sum(file.stat().st_size for file in files[: 2 if runtime == "openvino" else 1]) / 2**20
+        on_cpu = device == "cpu" or not torch.cuda.is_available()
+        return Contender(name, runtime, about.precision, segmenter.segment_batch, mib, gmacs, on_cpu, segmenter)
+    assert isinstance(segmenter, TorchSegmenter)
+    checkpoint = segmenter.checkpoint
+    cost = model_cost(checkpoint.spec, checkpoint.preprocessing.size, checkpoint.labels.num_classes)
+    is_file = name not in MODELS or Path(name).exists()
+    mib = find_checkpoint(name).stat().st_size / 2**20 if is_file else cost.weights_mib
+    on_cpu, scored = segmenter.device.type == "cpu", segmenter if is_file else None
+    return Contender(name, "torch", "fp32", segmenter.segment_batch, mib, cost.gmacs, on_cpu, scored)
+
+
+def foreign(path: Path, num_threads: int | None = None) -> Contender:
+    """An ONNX file of another tool, one picture at a time.
+
+    What its answers mean is not known, so they are left as they are. Pictures are resized to its input, and divided by
+    255 where it takes floats; channels stand where the input has three.
+
+    Raises:
+        CheckpointError: where it cannot be read, or does not take one picture of three channels.
+        ConfigError: where ONNX Runtime is not installed.
+    """
+    session = open_session(path, "cpu", num_threads)
+    entries = session.get_inputs()
+    shape, kind = list(entries[0].shape), entries[0].type
+    if len(entries) != 1 or len(shape) != 4 or 3 not in (shape[1], shape[3]) or kind not in _KINDS:
+        raise CheckpointError(
+            f"{path}: its {len(entries)} inputs begin with {kind} {shape}, expected one of uint8 or float pictures "
+            "with three channels"
+        )
+    planar = shape[1] == 3
+    height, width = (
+        side if isinstance(side, int) else free
+        for side, free in zip(shape[2:] if planar else shape[1:3], _FREE_SIZE, strict=True)
+    )
+
+    def run(images: Sequence[Pixels]) -> Any:
+        answers = []
+        for image in images:
+            resized = resize_image(image, (height, width))
+            if kind != "tensor(uint8)":
+                resized = (resized * np.float32(1 / 255)).astype(_KINDS[kind])
+            pixels = np.ascontiguousarray(resized.transpose(2, 0, 1) if planar else resized)
+            answers.append(session.run(None, {entries[0].name: pixels[None]})[0])
+        return answers
+
+    precision = {"tensor(float16)": "fp16", "tensor(uint8)": "as written"}.get(kind, "fp32")
+    mib = path.stat().st_size / 2**20
+    return Contender(str(path), "onnxruntime", precision, run, mib, None, on_cpu=True, is_foreign=True)
+
+
+_KINDS: dict[str, Any] = {
+    "tensor(float)": np.float32,
+    "tensor(float16)": np.float16,
+    "tensor(uint8)": np.uint8,
+}
+
+
+def _runtime(segmenter: ExportedSegmenter) -> str:
+    if isinstance(segmenter, OpenVINOSegmenter):
+        return "openvino"
+    if isinstance(segmenter, ProgramSegmenter):
+        return segmenter.path.suffix.removeprefix(".")
+    return "onnxruntime"

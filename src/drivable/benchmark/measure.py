@@ -1,0 +1,210 @@
+"""Time, memory and throughput of several models, taken in turns in one run."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+from PIL import Image
+
+from drivable.benchmark.ceiling import Ceiling
+from drivable.benchmark.contenders import Contender, Size, foreign, open_contender
+from drivable.data.pictures import Pixels, read_image
+from drivable.data.rendered import render, sample_scene
+
+_NUM_PICTURES = 8
+_NUM_WARM_UP = 2
+# Worker threads of one runtime go on spinning for a moment after their work, at the cost of whoever is next.
+_REST_S = 0.01
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to measure.
+
+    Args:
+        size: (height, width) of the pictures.
+        rounds: in each, every model segments one picture.
+        batch: pictures at once for the second throughput.
+        num_threads: of one picture.
+        device: where torch computes.
+    """
+
+    size: Size
+    rounds: int = 30
+    batch: int = 4
+    num_threads: int = 1
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class Row:
+    """What was measured of one model.
+
+    Args:
+        model: as the user named it.
+        runtime: what ran it.
+        precision: of its arithmetic or weights.
+        height: of the pictures.
+        width: of the pictures.
+        p50_ms: median from a picture in memory to its label map.
+        p95_ms: 95th percentile of the same.
+        p50_with_io_ms: median from a JPEG file to the label map.
+        images_per_s: one picture after the other.
+        batch_images_per_s: ``batch`` at once.
+        batch: how many.
+        peak_mib: largest memory of a process that does nothing but load it and segment pictures.
+        size_mib: of its weights or files.
+        gmacs: multiply-accumulates of one picture, in 1e9.
+        ceiling_share: rate at which it does them over the machine's best in that precision, 0..1.
+        strict3: where data were given, 0..1.
+    """
+
+    model: str
+    runtime: str
+    precision: str
+    height: int
+    width: int
+    p50_ms: float
+    p95_ms: float
+    p50_with_io_ms: float
+    images_per_s: float
+    batch_images_per_s: float
+    batch: int
+    peak_mib: float
+    size_mib: float
+    gmacs: float | None
+    ceiling_share: float | None
+    strict3: float | None = None
+
+
+def benchmark(
+    contenders: Sequence[Contender],
+    settings: Settings,
+    ceilings: dict[str, Ceiling],
+    on_round: Callable[[], None] = lambda: None,
+) -> list[Row]:
+    """Measure models side by side: in every round each segments one rendered road, right after one that is not timed.
+
+    Args:
+        contenders: what to measure.
+        settings: how.
+        ceilings: the machine's best by precision.
+        on_round: called after each round.
+
+    Example:
+        >>> benchmark([open_contender("drivable-lite", (360, 640))], Settings((360, 640)), {})[0].p50_ms
+        13.1
+    """
+    torch.set_num_threads(settings.num_threads)
+    pictures = [render(sample_scene(np.random.default_rng(i), settings.size)).image for i in range(_NUM_PICTURES)]
+    with TemporaryDirectory() as folder:
+        files = [Path(folder) / f"{index}.jpg" for index in range(_NUM_PICTURES)]
+        for picture, file in zip(pictures, files, strict=True):
+            Image.fromarray(picture).save(file, quality=90)
+        in_memory = _interleaved(contenders, settings.rounds, on_round, lambda i: [pictures[i % _NUM_PICTURES]])
+        with_io = _interleaved(
+            contenders, settings.rounds, on_round, lambda i: [read_image(files[i % _NUM_PICTURES])], reads=True
+        )
+    together = (pictures * settings.batch)[: settings.batch]
+    batches = _interleaved(contenders, max(3, settings.rounds // 4), on_round, lambda _: together)
+    rows = []
+    for index, contender in enumerate(contenders):
+        p50 = float(np.median(in_memory[index]))
+        share = _ceiling_share(contender, p50, ceilings)
+        rows.append(
+            Row(
+                model=contender.name,
+                runtime=contender.runtime,
+                precision=contender.precision,
+                height=settings.size[0],
+                width=settings.size[1],
+                p50_ms=p50,
+                p95_ms=float(np.percentile(in_memory[index], 95)),
+                p50_with_io_ms=float(np.median(with_io[index])),
+                images_per_s=1e3 / float(np.mean(in_memory[index])),
+                batch_images_per_s=1e3 * settings.batch / float(np.mean(batches[index])),
+                batch=settings.batch,
+                peak_mib=peak_mib(contender, settings),
+                size_mib=contender.size_mib,
+                gmacs=contender.gmacs,
+                ceiling_share=share,
+            )
+        )
+    return rows
+
+
+def _interleaved(
+    contenders: Sequence[Contender],
+    rounds: int,
+    on_round: Callable[[], None],
+    pictures_of: Callable[[int], Sequence[Pixels]],
+    reads: bool = False,
+) -> list[list[float]]:
+    """Times in ms by contender; with ``reads`` they hold the getting of the pictures."""
+    times_ms: list[list[float]] = [[] for _ in contenders]
+    for number in range(rounds + _NUM_WARM_UP):
+        for contender, own in zip(contenders, times_ms, strict=True):
+            pictures = pictures_of(number)
+            time.sleep(_REST_S)
+            # In use one model runs at a time, its weights in the caches.
+            contender.segment_batch(pictures)
+            start = time.perf_counter()
+            contender.segment_batch(pictures_of(number) if reads else pictures)
+            if number >= _NUM_WARM_UP:
+                own.append((time.perf_counter() - start) * 1e3)
+        on_round()
+    return times_ms
+
+
+def _ceiling_share(contender: Contender, p50_ms: float, ceilings: dict[str, Ceiling]) -> float | None:
+    # Weights in float16 are widened; the arithmetic is float32.
+    ceiling = ceilings.get("fp32" if contender.precision == "fp16" else contender.precision)
+    if ceiling is None or contender.gmacs is None or not contender.on_cpu:
+        return None
+    return 2 * contender.gmacs / (p50_ms / 1e3) / ceiling.gops
+
+
+def peak_mib(contender: Contender, settings: Settings) -> float:
+    """Largest resident memory of a fresh process that loads a model and segments three pictures, in MiB."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return float(pool.apply(_peak_mib, (contender.name, contender.is_foreign, settings)))
+
+
+def _peak_mib(name: str, is_foreign: bool, settings: Settings) -> float:
+    torch.set_num_threads(settings.num_threads)
+    if is_foreign:
+        contender = foreign(Path(name), settings.num_threads)
+    else:
+        contender = open_contender(name, settings.size, settings.device, settings.num_threads)
+    for _ in range(3):
+        contender.segment_batch([np.zeros((*settings.size, 3), dtype=np.uint8)])
+    status = Path("/proc/self/status")
+    if status.is_file():
+        # Linux's ru_maxrss counts what the process that started this one had.
+        peak_kib = next(line.split()[1] for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
+        return int(peak_kib) / 2**10
+    import resource  # Not on Windows.
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def machine(num_threads: int) -> str:
+    """One line on what was measured on."""
+    processor = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        named = (line.partition(":")[2].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line)
+        processor = next(named, processor)
+    gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
+    return f"{processor}, {os.cpu_count()} cores{gpu}, {num_threads} threads, torch {torch.__version__}"

@@ -1,0 +1,110 @@
+"""``drivable benchmark``: models in any runtime, timed side by side."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from drivable.cli.options import DeviceOption, IdsOption, LayoutOption, SplitsOption, agreed_splits, parse_size
+from drivable.cli.tables import JsonOption, print_table
+from drivable.errors import ConfigError
+
+if TYPE_CHECKING:
+    from drivable.benchmark import Contender, Row
+
+
+def benchmark(
+    models: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="MODEL...",
+            help="Run folders, checkpoint or exported files, shipped models' or architectures' names (random weights).",
+        ),
+    ],
+    against: Annotated[
+        list[Path] | None, typer.Option(help="An ONNX file of another tool, to be timed beside them; may be repeated.")
+    ] = None,
+    size: Annotated[str, typer.Option(help="HEIGHTxWIDTH of the pictures.")] = "360x640",
+    threads: Annotated[int | None, typer.Option(min=1, help="Of one picture; all cores without.")] = None,
+    rounds: Annotated[int, typer.Option(min=3, help="Every model segments one picture in each.")] = 30,
+    batch: Annotated[int, typer.Option(min=1, help="Pictures at once, for the second throughput.")] = 4,
+    data: Annotated[str | None, typer.Option(help="Labelled pictures, to score the models on too.")] = None,
+    split: Annotated[str, typer.Option(help="train, val, test, all, <folder>/<name> or a file of ids.")] = "test",
+    splits: SplitsOption = None,
+    layout: LayoutOption = "auto",
+    ids: IdsOption = None,
+    plot: Annotated[Path | None, typer.Option(help="PNG of score against time; needs --data.")] = None,
+    device: DeviceOption = "auto",
+    json: JsonOption = None,
+) -> None:
+    """Time models in turns, in one run, against what this machine can do."""
+    from dataclasses import asdict, replace
+
+    from drivable.benchmark import Settings, foreign, machine, measure_ceilings, open_contender, write_pareto_plot
+    from drivable.benchmark import benchmark as run_benchmark
+    from drivable.files import write_json
+    from drivable.progress import progress
+
+    if plot is not None and data is None:
+        raise ConfigError("--plot shows scores against time; give labelled pictures with --data")
+    settings = Settings(parse_size(size), rounds, batch, threads or os.cpu_count() or 1, device)
+    contenders = [open_contender(model, settings.size, device, settings.num_threads) for model in models]
+    contenders += [foreign(path, settings.num_threads) for path in against or []]
+    scores = {} if data is None else _scores(contenders, data, split, splits, layout, ids)
+    ceilings = measure_ceilings((contender.precision for contender in contenders), settings.num_threads)
+    with progress("timing", None) as advance:
+        rows = run_benchmark(contenders, settings, ceilings, advance)
+    rows = [replace(row, strict3=scores.get(index)) for index, row in enumerate(rows)]
+    print_table(list(_told(rows[0])), [list(_told(row).values()) for row in rows], machine(settings.num_threads))
+    for precision, ceiling in ceilings.items():
+        product = "" if ceiling.product_gops is None else f"{ceiling.product_gops:.0f} in products, "
+        print(f"limit in {precision}, 1e9 operations a second: {product}{ceiling.convolution_gops:.0f} in convolutions")
+    print(f"{rounds} rounds in turns; pictures are rendered roads, from memory to label map, and from JPEG")
+    if plot is not None:
+        write_pareto_plot(plot, rows)
+        print(f"written: {plot}")
+    if json is not None:
+        write_json(json, [asdict(row) for row in rows])
+
+
+def _told(row: Row) -> dict[str, Any]:
+    """A row under the table's column names."""
+    return {
+        "model": row.model,
+        "runtime": row.runtime,
+        "precision": row.precision,
+        "pictures": f"{row.height}x{row.width}",
+        "p50 ms": row.p50_ms,
+        "p95 ms": row.p95_ms,
+        "p50 ms from JPEG": row.p50_with_io_ms,
+        "pictures/s": row.images_per_s,
+        f"pictures/s, {row.batch} at once": row.batch_images_per_s,
+        "peak MiB": row.peak_mib,
+        "size MiB": row.size_mib,
+        "GMACs": row.gmacs,
+        "share of the limit": row.ceiling_share,
+        "strict3": row.strict3,
+    }
+
+
+def _scores(
+    contenders: list[Contender], data: str, split: str, splits: str | None, layout: str, ids: str | None
+) -> dict[int, float]:
+    """``strict3`` by place of those that can be scored."""
+    from drivable.data import open_data, select_split
+    from drivable.evaluation import ModelPredictions, evaluate
+    from drivable.progress import progress
+
+    road_data = open_data(data, layout, ids)
+    known = {index: each.segmenter for index, each in enumerate(contenders) if each.segmenter is not None}
+    remembered = [segmenter.origin.splits for segmenter in known.values()]
+    samples = select_split(road_data, split, agreed_splits(road_data, splits, remembered))
+    scores = {}
+    for index, segmenter in known.items():
+        with progress(f"scoring {contenders[index].name}", len(samples)) as advance:
+            evaluation = evaluate(ModelPredictions(segmenter), samples, road_data.labels, on_sample=advance)
+        scores[index] = evaluation.scores.strict3
+    return scores

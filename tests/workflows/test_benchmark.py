@@ -1,0 +1,102 @@
+"""Models timed side by side, and what is said of them."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from drivable.benchmark import Ceiling, Row, Settings, benchmark, foreign, measure_ceilings, open_contender
+from drivable.benchmark.plot import pareto_front
+from drivable.checkpoint import find_checkpoint, load_checkpoint
+from drivable.cli.main import app
+from drivable.errors import CheckpointError, ConfigError
+from drivable.export import ExportSettings, export_model, rendered_pictures
+
+COLUMNS = {
+    "model", "runtime", "precision", "height", "width", "p50_ms", "p95_ms", "p50_with_io_ms", "images_per_s",
+    "peak_mib", "size_mib", "ceiling_share",
+}  # fmt: skip
+ROW = Row("a", "torch", "fp32", 90, 160, 10, 12, 13, 99, 120, 4, 300, 6, 1.0, 0.5)
+
+
+@pytest.fixture(scope="module")
+def onnx_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("exported") / "lite.onnx"
+    checkpoint = load_checkpoint(find_checkpoint("drivable-lite"))
+    export_model(checkpoint, path, ExportSettings("onnx", "fp32", (96, 160)), rendered_pictures())
+    return path
+
+
+@pytest.fixture(scope="module")
+def other_tools_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("foreign") / "foreign.onnx"
+    network = torch.nn.Conv2d(3, 2, 1)
+    torch.onnx.export(network, (torch.zeros(1, 3, 64, 96),), path, dynamo=True, verbose=False, external_data=False)
+    return path
+
+
+def test_one_table_for_all_runtimes(
+    onnx_file: Path, other_tools_file: Path, rendered_data: Path, tmp_path: Path
+) -> None:
+    told, plot = tmp_path / "rows.json", tmp_path / "plot.png"
+    command = [
+        "benchmark", "lite", "drivable-lite", str(onnx_file), "--against", str(other_tools_file), "--size", "90x160",
+        "--rounds", "3", "--batch", "2", "--threads", "1", "--data", str(rendered_data), "--split", "test",
+        "--plot", str(plot), "--json", str(told),
+    ]  # fmt: skip
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 0, result.output
+    rows = json.loads(told.read_text())
+    assert [row["runtime"] for row in rows] == ["torch", "torch", "onnxruntime", "onnxruntime"]
+    assert all(set(row) >= COLUMNS for row in rows)
+    assert all(0 < row["p50_ms"] <= row["p95_ms"] for row in rows)
+    assert all(100 < row["peak_mib"] < 20_000 for row in rows)
+    assert [row["strict3"] is None for row in rows] == [True, False, False, True]
+    assert [row["ceiling_share"] is None for row in rows] == [False, False, False, True]
+    assert rows[3]["size_mib"] < 0.1 < rows[2]["size_mib"]
+    assert "limit in fp32" in result.output
+    assert plot.read_bytes().startswith(b"\x89PNG")
+
+
+def test_memory_is_that_of_each_model_by_itself() -> None:
+    settings = Settings((64, 96), rounds=3, batch=1)
+    rows = benchmark([open_contender(name, (64, 96)) for name in ("segformer_b5", "lite")], settings, {})
+    assert rows[0].peak_mib > rows[1].peak_mib + 100
+
+
+def test_the_share_of_the_limit_is_operations_over_time() -> None:
+    contender = open_contender("lite", (64, 96))
+    [row] = benchmark([contender], Settings((64, 96), rounds=3, batch=1), {"fp32": Ceiling(50.0, 100.0)})
+    assert row.gmacs is not None
+    assert row.ceiling_share == pytest.approx(2 * row.gmacs / row.p50_ms / 1e-3 / 100)
+
+
+def test_int8_has_a_higher_limit_than_nothing() -> None:
+    ceilings = measure_ceilings(["fp32", "bf16", "int8", "as written"], 1)
+    assert set(ceilings) == {"fp32", "bf16", "int8"}
+    assert all(ceiling.gops > 0.1 for ceiling in ceilings.values())
+
+
+def test_the_front_holds_what_nothing_beats_in_both() -> None:
+    fast = replace(ROW, model="fast", p50_ms=5, strict3=0.7)
+    good = replace(ROW, model="good", p50_ms=9, strict3=0.8)
+    beaten = replace(ROW, model="beaten", p50_ms=8, strict3=0.69)
+    assert pareto_front([good, beaten, ROW, fast]) == [fast, good]
+
+
+def test_what_cannot_be_timed_is_said(tmp_path: Path, onnx_file: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"shipped models: drivable-lite; architectures: .*segformer_b3"):
+        open_contender("segformerb3", (64, 96))
+    path = tmp_path / "vector.onnx"
+    torch.onnx.export(
+        torch.nn.Linear(4, 2), (torch.zeros(1, 4),), path, dynamo=True, verbose=False, external_data=False
+    )
+    with pytest.raises(CheckpointError, match="three channels"):
+        foreign(path)
+    with pytest.raises(CheckpointError, match="no such file"):
+        foreign(tmp_path / "none.onnx")
+    result = CliRunner().invoke(app, ["benchmark", "lite", "--plot", "plot.png"])
+    assert isinstance(result.exception, ConfigError)
