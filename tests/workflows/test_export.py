@@ -199,10 +199,9 @@ def test_what_loses_too_much_in_int8_keeps_its_sensitive_layers_in_float(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "target"), [("pspnet", "openvino"), ("segformer_b0", "onnx")])
-def test_the_course_models_at_their_pictures_own_size(
-    name: str, target: str, pictures: LabelledPictures, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("target", ["onnx", "openvino"])
+@pytest.mark.parametrize("name", ["fcn", "unet", "pspnet", "deeplabv3plus", "segformer_b3"])
+def test_the_course_models(name: str, target: str, pictures: LabelledPictures, tmp_path: Path) -> None:
     torch.manual_seed(0)
     spec = default_spec(name)
     model = build_model(spec, 3)
@@ -210,9 +209,23 @@ def test_the_course_models_at_their_pictures_own_size(
         if isinstance(module, torch.nn.BatchNorm2d):
             module.running_var.uniform_(0.5, 2.0)  # type: ignore[union-attr]
     untrained = Checkpoint(
-        model.state_dict(), spec, BDD100K_DRIVABLE, Preprocessing((180, 320), spec.published_normalization)
+        model.state_dict(), spec, BDD100K_DRIVABLE, Preprocessing((360, 640), spec.published_normalization)
     )
-    about = export_model(
-        untrained, tmp_path / f"model{SUFFIXES[target]}", ExportSettings(target, "fp32", None), pictures
-    )  # type: ignore[arg-type]
+    settings = ExportSettings(target, "fp32", (360, 640))  # type: ignore[arg-type]
+    about = export_model(untrained, tmp_path / f"model{SUFFIXES[target]}", settings, pictures)
+    assert about.parity["passed"] is True
+    assert min(about.parity["agreement"].values()) >= 0.999
+
+
+@pytest.mark.slow
+def test_a_course_model_at_its_pictures_own_size(pictures: LabelledPictures, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    spec = default_spec("segformer_b0")
+    untrained = Checkpoint(
+        build_model(spec, 3).state_dict(),
+        spec,
+        BDD100K_DRIVABLE,
+        Preprocessing((180, 320), spec.published_normalization),
+    )
+    about = export_model(untrained, tmp_path / "model.onnx", ExportSettings("onnx", "fp32", None), pictures)
     assert about.parity["passed"] is True

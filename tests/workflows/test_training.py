@@ -429,6 +429,25 @@ def test_another_architecture_is_not_gone_on_from() -> None:
         start_from(build_model(default_spec("unet"), 3), load_checkpoint(find_checkpoint("drivable-lite")))
 
 
+def test_a_pruned_run_is_smaller_and_runs_again_from_its_own_recipe(rendered_data: Path, tmp_path: Path) -> None:
+    changes = ("training.epochs=1", "training.start_from=drivable-lite", "training.prune=0.5", "model.pretrained=null")
+    train(small_recipe(rendered_data, *changes), tmp_path / "pruned")
+    checkpoint = load_checkpoint(find_checkpoint(str(tmp_path / "pruned")))
+    assert checkpoint.spec.hidden_channels == load_recipe(tmp_path / "pruned" / "recipe.yaml").model.hidden_channels  # type: ignore[union-attr]
+    whole = load_checkpoint(find_checkpoint("drivable-lite"))
+    num_weights = [sum(tensor.numel() for tensor in c.weights.values()) for c in (checkpoint, whole)]
+    assert num_weights[0] < 0.6 * num_weights[1]
+    again = load_recipe(tmp_path / "pruned" / "recipe.yaml")
+    train(again, tmp_path / "again")
+    repeated = load_checkpoint(find_checkpoint(str(tmp_path / "again")))
+    assert all(torch.equal(tensor, repeated.weights[name]) for name, tensor in checkpoint.weights.items())
+
+
+def test_pruning_needs_a_trained_lite() -> None:
+    with pytest.raises(ConfigError, match="give it by training.start_from"):
+        parse_recipe({"model": {"name": "lite"}, "loss": [{"name": "dice"}], "training": {"prune": 0.5}}, "test")
+
+
 @pytest.mark.parametrize("change", ["training.step=distillation", "training.teacher=drivable-lite"])
 def test_distillation_and_a_teacher_need_each_other(change: str) -> None:
     with pytest.raises(ConfigError, match="need each other"):

@@ -90,6 +90,10 @@ class LiteSpec(ModelSpecBase):
 
     name: Literal["lite"] = "lite"
     backbone: LiteBackboneName = "lite0"
+    hidden_channels: tuple[Annotated[int, Field(gt=0)], ...] | None = Field(
+        default=None,
+        description="Of the backbone's expanding blocks, fine to coarse: what training.prune left; null for its own.",
+    )
     decoder: Literal["pyramid", "atrous", "mlp", "lraspp"] = "pyramid"
     decoder_channels: int = Field(default=96, gt=0)
     dropout: float = Field(default=0.1, ge=0, lt=1)

@@ -201,9 +201,16 @@ class TrainingSpec(_Section):
     teacher_sizes: tuple[Size, ...] | None = Field(
         default=None,
         min_length=1,
-        description="(height, width) at which the teacher sees each picture, answers averaged; null for the student's.",
+        description="(height, width) at which the teacher sees pictures, averaged; null for the student's.",
     )
     teacher_flip: bool = Field(default=False, description="Whether the teacher sees each picture's mirror image too.")
+    prune: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="Share of the hidden channels of lite's backbone to remove from start_from's weights first; "
+        "model.hidden_channels then says what is left.",
+    )
     freeze_backbone: bool = False
     ema_decay: float | None = Field(default=None, gt=0, lt=1)
     early_stopping: int | None = Field(default=None, gt=0, description="Epochs without a better validation loss.")
@@ -252,6 +259,15 @@ class Recipe(_Section):
     def _distillation_has_a_teacher(self) -> Recipe:
         if (self.training.step == "distillation") != (self.training.teacher is not None):
             raise ValueError("training.step distillation and training.teacher need each other")
+        return self
+
+    @model_validator(mode="after")
+    def _pruning_has_something_to_prune(self) -> Recipe:
+        if self.training.prune is not None and (self.training.start_from is None or self.model.name != "lite"):
+            raise ValueError(
+                f"training.prune removes channels of a trained lite; give it by training.start_from (model: "
+                f"{self.model.name}, start_from: {self.training.start_from})"
+            )
         return self
 
     @model_validator(mode="after")

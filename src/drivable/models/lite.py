@@ -9,7 +9,11 @@ from drivable.models.segmentation_model import SegmentationModel
 
 
 def build_lite(spec: LiteSpec, num_classes: int, normalization: Normalization) -> SegmentationModel:
-    """The model with random weights."""
-    backbone = EfficientNetLite(spec.backbone)
+    """The model with random weights.
+
+    Raises:
+        ConfigError: where ``hidden_channels`` does not have one number for each expanding block.
+    """
+    backbone = EfficientNetLite(spec.backbone, spec.hidden_channels)
     decoder = LIGHT_DECODERS[spec.decoder](backbone.channels, spec.decoder_channels, num_classes, spec.dropout)
     return SegmentationModel(backbone, decoder, None, normalization)

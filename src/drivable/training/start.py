@@ -5,10 +5,29 @@ from __future__ import annotations
 import logging
 
 from drivable.checkpoint import Checkpoint
+from drivable.config import Recipe
+from drivable.config.models import LiteSpec
 from drivable.errors import CheckpointError
-from drivable.models import SegmentationModel
+from drivable.models import SegmentationModel, build_model
+from drivable.models.pruning import prune_hidden
 
 _log = logging.getLogger(__name__)
+
+
+def pruned_start(recipe: Recipe, checkpoint: Checkpoint, num_classes: int) -> tuple[SegmentationModel, Recipe]:
+    """The model to go on with after ``training.prune``, and the recipe with its specification.
+
+    Raises:
+        CheckpointError: where the checkpoint's architecture is not the recipe's.
+    """
+    assert recipe.training.prune is not None
+    assert isinstance(recipe.model, LiteSpec)
+    # The recipe of a pruned run, run again, starts from the widths of before.
+    spec = recipe.model.model_copy(update={"hidden_channels": getattr(checkpoint.spec, "hidden_channels", None)})
+    whole = build_model(spec, num_classes, recipe.normalization)
+    start_from(whole, checkpoint)
+    smaller, smaller_spec = prune_hidden(whole, spec, recipe.training.prune)
+    return smaller, recipe.model_copy(update={"model": smaller_spec})
 
 
 def start_from(model: SegmentationModel, checkpoint: Checkpoint) -> None:

@@ -41,7 +41,7 @@ from drivable.training.display import EpochLines, TrainingBar
 from drivable.training.interrupt import StopBetweenBatches
 from drivable.training.module import SegmentationTraining
 from drivable.training.run_folder import RECIPE, STATE, RunFolder, write_recipe
-from drivable.training.start import start_from
+from drivable.training.start import pruned_start, start_from
 
 _log = logging.getLogger(__name__)
 _MAX_SHARE_SAMPLES = 500
@@ -104,7 +104,11 @@ def train(recipe: Recipe, folder: Path, resume: bool = False, skip_broken: bool 
         if recipe.training.start_from is None:
             load_pretrained(model, recipe.model)
         else:
-            start_from(model, load_checkpoint(find_checkpoint(recipe.training.start_from)))
+            start = load_checkpoint(find_checkpoint(recipe.training.start_from))
+            if recipe.training.prune is None:
+                start_from(model, start)
+            else:
+                model, recipe = pruned_start(recipe, start, labels.num_classes)
     if recipe.training.channels_last:
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     loss = SummedLoss(

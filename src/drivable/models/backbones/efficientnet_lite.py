@@ -7,12 +7,14 @@ the TensorFlow TPU models). Parameters are named as the figure names the parts; 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from drivable.errors import ConfigError
 from drivable.models.depthwise import DepthwiseConv2d
 
 # TensorFlow's batch normalisation, with which the published weights were trained.
@@ -51,15 +53,21 @@ class EfficientNetLite(nn.Module):
 
     Args:
         name: ``lite0``, ``lite1`` or ``lite2``.
+        hidden_channels: of the expanding blocks, fine to coarse; six times those that come in where not given.
+
+    Raises:
+        ConfigError: where it is not one number for each of them.
 
     Example:
         >>> [f.shape[1] for f in EfficientNetLite("lite0")(torch.zeros(1, 3, 64, 64))]
         [24, 40, 112, 320]
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, hidden_channels: Sequence[int] | None = None) -> None:
         super().__init__()
         width, depth = SCALES[name]
+        given = None if hidden_channels is None else list(hidden_channels)
+        num_expanding = 0
         self.stem = SameConv(3, _STEM_CHANNELS, kernel=3, stride=2)
         stages, channels, taps = [], _STEM_CHANNELS, []
         for index, stage in enumerate(_STAGES):
@@ -70,11 +78,18 @@ class EfficientNetLite(nn.Module):
             blocks = []
             for block in range(num_blocks):
                 stride = stage.stride if block == 0 else 1
-                blocks.append(_InvertedResidual(channels, out_channels, stage.expansion, stage.kernel, stride))
+                hidden = channels * stage.expansion
+                if stage.expansion > 1:
+                    if given is not None and num_expanding < len(given):
+                        hidden = given[num_expanding]
+                    num_expanding += 1
+                blocks.append(_InvertedResidual(channels, out_channels, hidden, stage.kernel, stride))
                 channels = out_channels
             stages.append(nn.Sequential(*blocks))
             if index in _TAPS:
                 taps.append(channels)
+        if given is not None and len(given) != num_expanding:
+            raise ConfigError(f"hidden_channels: {name} has {num_expanding} expanding blocks, got {len(given)} numbers")
         self.stages = nn.ModuleList(stages)
         self.channels = tuple(taps)
         self.strides = tuple(_TAPS.values())
@@ -139,10 +154,9 @@ class SameConv(nn.Module):
 class _InvertedResidual(nn.Module):
     """MBConv: expand 1x1, depthwise, project 1x1 without activation (Sandler et al. 2018, fig. 4)."""
 
-    def __init__(self, in_channels: int, out_channels: int, expansion: int, kernel: int, stride: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int, hidden: int, kernel: int, stride: int) -> None:
         super().__init__()
-        hidden = in_channels * expansion
-        self.expand = SameConv(in_channels, hidden, kernel=1) if expansion > 1 else nn.Identity()
+        self.expand = SameConv(in_channels, hidden, kernel=1) if hidden != in_channels else nn.Identity()
         self.depthwise = SameConv(hidden, hidden, kernel, stride, depthwise=True)
         self.project = SameConv(hidden, out_channels, kernel=1, linear=True)
         self.adds_input = stride == 1 and in_channels == out_channels
