@@ -1,6 +1,7 @@
 """Exported models: the same model or none, in every runtime, and what they say of themselves."""
 
 import json
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from drivable.errors import CheckpointError, ConfigError
 from drivable.evaluation import evaluate
 from drivable.export import ExportSettings, LabelledPictures, export_model, parity, rendered_pictures
 from drivable.export.export import SUFFIXES
+from drivable.export.interrupt import interrupted_afterwards
 from drivable.labels import BDD100K_DRIVABLE
 from drivable.models import build_model, default_spec
 from drivable.models.pooling import CellAverage, _averaging
@@ -150,6 +152,15 @@ def test_a_file_of_another_tool_or_a_damaged_one_is_refused(exported: Path, tmp_
         load(tmp_path / "cut.onnx")
     with pytest.raises(CheckpointError, match="no such file"):
         load(tmp_path / "none.xml")
+
+
+def test_an_interrupt_waits_for_the_end_of_the_block() -> None:
+    done = []
+    with pytest.raises(KeyboardInterrupt), interrupted_afterwards():
+        signal.raise_signal(signal.SIGINT)
+        done.append(True)
+    assert done == [True]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 @pytest.mark.slow

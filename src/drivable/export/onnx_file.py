@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from drivable.export.graph import ExportedGraph
+from drivable.export.interrupt import interrupted_afterwards
 from drivable.export.quantization import Quantizable, Segment, ids_of
 from drivable.segmenter.description import KEY, ExportDescription
 from drivable.segmenter.runtimes import need
@@ -43,7 +44,7 @@ def to_onnx(graph: ExportedGraph) -> Any:
     level = logger.level
     logger.setLevel(logging.ERROR)  # It tells of torchvision's operators, which nothing here uses.
     try:
-        with warnings.catch_warnings(), torch.no_grad():
+        with warnings.catch_warnings(), torch.no_grad(), interrupted_afterwards():
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
                 graph,

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from drivable.export.graph import ExportedGraph
+from drivable.export.interrupt import interrupted_afterwards
 from drivable.export.onnx_file import example, free_axes
 from drivable.segmenter.description import KEY, ExportDescription
 
@@ -27,7 +28,7 @@ def save_torchscript(module: Any, path: Path, description: ExportDescription) ->
 
 def to_program(graph: ExportedGraph) -> torch.export.ExportedProgram:
     """A program with free number and sizes of pictures."""
-    with torch.no_grad():
+    with torch.no_grad(), interrupted_afterwards():
         return torch.export.export(graph, (example(),), dynamic_shapes=free_axes(), strict=False)
 
 

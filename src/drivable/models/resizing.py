@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 # Of new places that share a window of old ones; more share more work, and waste more on places that are far apart.
-_MOST_IN_BLOCK = 32
+_MOST_IN_BLOCK = 16
 
 
 def resize(x: Tensor, size: tuple[int, int], antialias: bool = False) -> Tensor:

@@ -62,7 +62,9 @@ class OpenVINOSegmenter(ExportedSegmenter):
 
     def run(self, images: Image) -> NDArray[Any]:
         """See :meth:`ExportedSegmenter.run`."""
-        answer = self._request(images.shape).infer([np.ascontiguousarray(images)], share_inputs=True)
+        answer = self._request(images.shape).infer(
+            [np.ascontiguousarray(images)], share_inputs=True, share_outputs=True
+        )
         # Its memory is used again by the next picture.
         return np.array(answer[0])
 

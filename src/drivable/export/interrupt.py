@@ -1,0 +1,31 @@
+"""Ctrl-C while torch traces a graph."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def interrupted_afterwards() -> Iterator[None]:
+    """Keep Ctrl-C until the block is done, then raise it.
+
+    Torch imports its compiler while it traces. An interrupt there leaves modules half imported, and what the user sees
+    is a page of errors about those.
+
+    Raises:
+        KeyboardInterrupt: after the block, where the user asked for it meanwhile.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Signals only ever reach the main thread.
+        return
+    received: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: received.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if received:
+        raise KeyboardInterrupt
