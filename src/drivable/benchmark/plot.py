@@ -33,19 +33,20 @@ def write_pareto_plot(path: Path, rows: Sequence[Row]) -> None:
     Raises:
         OutputError: where the place is not writable.
     """
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    figure = Figure(figsize=(9, 4.5), layout="constrained")
     axes = figure.subplots()
     for row in rows:
         if row.strict3 is None:
             continue
-        axes.scatter(row.p50_ms, 100 * row.strict3, s=20 + 3 * row.size_mib, alpha=0.6)
-        label = f"{Path(row.model).name} ({row.runtime}, {row.precision})"
-        axes.annotate(label, (row.p50_ms, 100 * row.strict3), textcoords="offset points", xytext=(6, 6), fontsize=8)
+        label = f"{Path(row.model).name}, {row.runtime}, {row.precision}"
+        axes.scatter(row.p50_ms, 100 * row.strict3, s=20 + 3 * row.size_mib, alpha=0.7, label=label)
     front = pareto_front(rows)
     axes.step([row.p50_ms for row in front], [100 * (row.strict3 or 0) for row in front], where="post", alpha=0.5)
     axes.set(xlabel="ms per picture here (median)", ylabel="strict3 (%)", xscale="log", title="Score against time")
     axes.grid(alpha=0.3)
-    axes.margins(x=0.3, y=0.2)
+    axes.margins(x=0.1, y=0.1)
+    # Beside the plot: models of one network lie on top of each other.
+    figure.legend(loc="outside right upper", fontsize=8)
     axes.xaxis.set_major_formatter(ScalarFormatter())
     axes.xaxis.set_minor_formatter(ScalarFormatter())
     with written_whole(path) as temporary:
