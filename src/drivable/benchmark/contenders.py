@@ -52,6 +52,11 @@ class Contender:
     segmenter: Segmenter | None = None
     is_foreign: bool = False
 
+    @property
+    def arithmetic(self) -> str:
+        """What it computes in: weights in float16 are widened."""
+        return "fp32" if self.precision == "fp16" else self.precision
+
 
 def untrained(name: str, size: Size) -> Checkpoint:
     """An architecture with random weights, working at a size; time does not depend on the weights.

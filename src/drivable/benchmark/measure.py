@@ -167,8 +167,7 @@ def _interleaved(
 
 
 def _ceiling_share(contender: Contender, p50_ms: float, ceilings: dict[str, Ceiling]) -> float | None:
-    # Weights in float16 are widened; the arithmetic is float32.
-    ceiling = ceilings.get("fp32" if contender.precision == "fp16" else contender.precision)
+    ceiling = ceilings.get(contender.arithmetic)
     if ceiling is None or contender.gmacs is None or not contender.on_cpu:
         return None
     return 2 * contender.gmacs / (p50_ms / 1e3) / ceiling.gops

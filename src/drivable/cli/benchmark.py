@@ -54,7 +54,7 @@ def benchmark(
     contenders = [open_contender(model, settings.size, device, settings.num_threads) for model in models]
     contenders += [foreign(path, settings.num_threads) for path in against or []]
     scores = {} if data is None else _scores(contenders, data, split, splits, layout, ids)
-    ceilings = measure_ceilings((contender.precision for contender in contenders), settings.num_threads)
+    ceilings = measure_ceilings((contender.arithmetic for contender in contenders), settings.num_threads)
     with progress("timing", None) as advance:
         rows = run_benchmark(contenders, settings, ceilings, advance)
     rows = [replace(row, strict3=scores.get(index)) for index, row in enumerate(rows)]

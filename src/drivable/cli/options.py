@@ -26,7 +26,9 @@ SplitsOption = Annotated[
 SkipBrokenOption = Annotated[
     bool, typer.Option("--skip-broken", help="Go on past pictures that cannot be read, and count them.")
 ]
-DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps; for .onnx files also tensorrt.")]
+DeviceOption = Annotated[
+    str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps; for .onnx files also tensorrt.")
+]
 
 
 def parse_size(text: str) -> tuple[int, int]:
