@@ -374,7 +374,7 @@ def test_distillation_is_the_labels_loss_and_the_distance_from_the_teacher() -> 
     images, label_maps = torch.rand(2, 3, 32, 64), torch.randint(0, 3, (2, 32, 64))
     label_maps[:, :8] = 255
     loss = SummedLoss(parse_recipe({"model": {"name": "lite"}, "loss": [{"name": "dice"}]}, "test").loss, 3, 255)
-    step = DistillationStep(loss, AveragedTeacher(teacher, temperature=2.0), share=0.3, ignore_id=255)
+    step = DistillationStep(loss, AveragedTeacher([teacher], temperature=2.0), share=0.3, ignore_id=255)
     total, logs = step(student, images, label_maps)
     with torch.no_grad():
         p, q = (model(images).div(2).softmax(dim=1) for model in (teacher, student))
@@ -393,12 +393,25 @@ def test_a_teacher_is_averaged_over_sizes_and_mirror_images() -> None:
     with torch.no_grad():
         mirrored = model(images.flip(-1)).flip(-1)
         both = torch.stack([model(images), mirrored]).div(2).softmax(dim=2).mean(dim=0)
-    torch.testing.assert_close(AveragedTeacher(model, 2.0, flips=True)(images), both, rtol=1e-3, atol=1e-4)
-    views = AveragedTeacher(model, 2.0, (None, (64, 128)))(images)
-    alone = AveragedTeacher(model, 2.0)(images)
+    torch.testing.assert_close(AveragedTeacher([model], 2.0, flips=True)(images), both, rtol=1e-3, atol=1e-4)
+    views = AveragedTeacher([model], 2.0, (None, (64, 128)))(images)
+    alone = AveragedTeacher([model], 2.0)(images)
     assert views.shape == (2, 3, 32, 64)
-    torch.testing.assert_close(2 * views - alone, AveragedTeacher(model, 2.0, ((64, 128),))(images))
+    torch.testing.assert_close(2 * views - alone, AveragedTeacher([model], 2.0, ((64, 128),))(images))
     assert (views - alone).abs().max() > 1e-3
+
+
+def test_several_teachers_are_averaged() -> None:
+    torch.manual_seed(0)
+    models = [build_model(default_spec("lite"), 3).eval() for _ in range(2)]
+    images = torch.rand(2, 3, 32, 64)
+    each = [AveragedTeacher([model], 2.0)(images) for model in models]
+    torch.testing.assert_close(AveragedTeacher(models, 2.0)(images), (each[0] + each[1]) / 2)
+    assert (each[0] - each[1]).abs().max() > 1e-3
+    training = load_recipe("drivable-lite-finetune", ["training.teacher=[drivable-lite,runs/large]"]).training
+    assert training.teachers == ("drivable-lite", "runs/large")
+    with pytest.raises(ConfigError, match="teacher"):
+        load_recipe("drivable-lite-finetune", ["training.teacher=[]"])
 
 
 def test_a_run_goes_on_from_another_and_learns_from_it(rendered_data: Path, tmp_path: Path) -> None:

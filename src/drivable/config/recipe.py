@@ -193,17 +193,19 @@ class TrainingSpec(_Section):
     )
     step: Literal["plain", "deep_supervision", "distillation"] = "plain"
     main_share: float = Field(default=0.6, gt=0, lt=1, description="Of deep_supervision; the rest is auxiliary.")
-    teacher: str | None = Field(
-        default=None, description="Of distillation: a run folder, a checkpoint file or a shipped model's name."
+    teacher: str | tuple[str, ...] | None = Field(
+        default=None,
+        min_length=1,
+        description="Of distillation: a run folder, a checkpoint file or a shipped model's name; several are averaged.",
     )
     teacher_share: float = Field(default=0.5, gt=0, le=1, description="Of the loss, against that of the labels.")
     teacher_temperature: Positive = 2.0
     teacher_sizes: tuple[Size, ...] | None = Field(
         default=None,
         min_length=1,
-        description="(height, width) at which the teacher sees pictures, averaged; null for the student's.",
+        description="(height, width) at which each teacher sees pictures, averaged; null for the student's.",
     )
-    teacher_flip: bool = Field(default=False, description="Whether the teacher sees each picture's mirror image too.")
+    teacher_flip: bool = Field(default=False, description="Whether teachers see each picture's mirror image too.")
     prune: float | None = Field(
         default=None,
         gt=0,
@@ -223,6 +225,13 @@ class TrainingSpec(_Section):
     devices: int | Literal["auto"] = "auto"
     num_nodes: int = Field(default=1, gt=0)
     strategy: str = "auto"
+
+    @property
+    def teachers(self) -> tuple[str, ...]:
+        """Every model that the student learns from."""
+        if self.teacher is None:
+            return ()
+        return (self.teacher,) if isinstance(self.teacher, str) else self.teacher
 
 
 class Recipe(_Section):

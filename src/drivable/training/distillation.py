@@ -1,4 +1,4 @@
-"""A training step that learns from another model too."""
+"""A training step that learns from other models too."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from drivable.models.resizing import resize
 
 
 class AveragedTeacher:
-    """What a model says of a picture, averaged over views of it: larger or smaller copies, mirror images.
+    """What models say of a picture, averaged over them and over views of it: larger or smaller copies, mirror images.
 
     Such an average is better than any single answer, and too slow to use; a student can learn it (Shen et al. 2020,
-    "MEAL V2", for ensembles).
+    "MEAL V2").
 
     Args:
-        model: in evaluation mode.
+        models: in evaluation mode.
         temperature: T, above 0; higher values make more of the classes that it thinks unlikely.
         sizes: (height, width) of the copies; ``None`` is the picture's own.
         flips: whether each copy is seen from left to right too.
 
     Example:
-        >>> AveragedTeacher(model, 2.0, (None, (320, 576)), flips=True)(images).shape
+        >>> AveragedTeacher([model], 2.0, (None, (320, 576)), flips=True)(images).shape
         torch.Size([8, 3, 256, 448])
     """
 
     def __init__(
         self,
-        model: SegmentationModel,
+        models: Sequence[SegmentationModel],
         temperature: float,
         sizes: Sequence[tuple[int, int] | None] = (None,),
         flips: bool = False,
     ) -> None:
-        self.model = model
+        self.models = list(models)
         self.temperature = temperature
         self.sizes = tuple(sizes)
         self.flips = flips
@@ -45,26 +45,27 @@ class AveragedTeacher:
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
         """Images (N, 3, H, W) in [0, 1] -> probabilities (N, K, H, W) at the temperature."""
-        self.model.to(images.device)
         answers = []
         for size in self.sizes:
             view = images if size is None or size == images.shape[-2:] else resize(images, size, antialias=True)
-            answers.append(self._probabilities(view, images))
-            if self.flips:
-                answers.append(self._probabilities(view.flip(-1), images).flip(-1))
+            for model in self.models:
+                model.to(images.device)
+                answers.append(self._probabilities(model, view, images))
+                if self.flips:
+                    answers.append(self._probabilities(model, view.flip(-1), images).flip(-1))
         return torch.stack(answers).mean(dim=0)
 
-    def _probabilities(self, view: Tensor, images: Tensor) -> Tensor:
+    def _probabilities(self, model: SegmentationModel, view: Tensor, images: Tensor) -> Tensor:
         height, width = images.shape[-2:]
-        logits = resize(self.model.grid_logits(view).float(), (height, width))
+        logits = resize(model.grid_logits(view).float(), (height, width))
         return F.softmax(logits / self.temperature, dim=1)
 
 
 class DistillationStep:
-    """The labels' loss and, pixel by pixel, the distance from what a teacher says (Hinton et al. 2015, sec. 2).
+    """The labels' loss and, pixel by pixel, the distance from what teachers say (Hinton et al. 2015, sec. 2).
 
     ``(1 - share) * loss(student, labels) + share * T^2 * KL(teacher || softmax(student / T))``, the second averaged
-    over pixels that have a label. The teacher sees the same pictures, augmentation included.
+    over pixels that have a label. Teachers see the same pictures, augmentation included.
 
     Args:
         loss: of the student and the labels.
@@ -73,7 +74,7 @@ class DistillationStep:
         ignore_id: of pixels without a label.
 
     Example:
-        >>> step = DistillationStep(loss, AveragedTeacher(teacher, temperature=2.0), share=0.5, ignore_id=255)
+        >>> step = DistillationStep(loss, AveragedTeacher([teacher], temperature=2.0), share=0.5, ignore_id=255)
         >>> total, logs = step(student, images, label_maps)
     """
 

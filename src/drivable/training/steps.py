@@ -62,18 +62,12 @@ def build_step(recipe: Recipe, loss: SummedLoss, labels: LabelSet) -> TrainingSt
     """The step that the recipe names.
 
     Raises:
-        CheckpointError: where the teacher cannot be had.
-        ConfigError: where the teacher knows other classes.
+        CheckpointError: where a teacher cannot be had.
+        ConfigError: where a teacher knows other classes.
     """
-    if recipe.training.teacher is not None:
-        teacher = load_checkpoint(find_checkpoint(recipe.training.teacher))
-        if teacher.labels.names != labels.names:
-            raise ConfigError(
-                f"training.teacher {recipe.training.teacher} knows {list(teacher.labels.names)}, the data have "
-                f"{list(labels.names)}"
-            )
+    if recipe.training.step == "distillation":
         averaging = AveragedTeacher(
-            fold_padding(fold_batch_norm(teacher.build())),
+            [_load_teacher(name, labels) for name in recipe.training.teachers],
             recipe.training.teacher_temperature,
             recipe.training.teacher_sizes or (None,),
             recipe.training.teacher_flip,
@@ -82,3 +76,12 @@ def build_step(recipe: Recipe, loss: SummedLoss, labels: LabelSet) -> TrainingSt
     if recipe.training.step == "deep_supervision":
         return DeepSupervisionStep(loss, recipe.training.main_share)
     return PlainStep(loss)
+
+
+def _load_teacher(name: str, labels: LabelSet) -> SegmentationModel:
+    checkpoint = load_checkpoint(find_checkpoint(name))
+    if checkpoint.labels.names != labels.names:
+        raise ConfigError(
+            f"training.teacher {name} knows {list(checkpoint.labels.names)}, the data have {list(labels.names)}"
+        )
+    return fold_padding(fold_batch_norm(checkpoint.build()))
