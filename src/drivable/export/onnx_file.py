@@ -13,7 +13,7 @@ import torch
 from drivable.export.graph import ExportedGraph
 from drivable.export.interrupt import interrupted_afterwards
 from drivable.export.quantization import Quantizable, Segment, ids_of
-from drivable.segmenter.description import KEY, ExportDescription
+from drivable.segmenter.description import KEY, PIXELS, ExportDescription
 from drivable.segmenter.runtimes import need
 
 # The first with antialiased Resize.
@@ -59,7 +59,21 @@ def to_onnx(graph: ExportedGraph) -> Any:
     finally:
         logger.setLevel(level)
     assert program is not None
-    return program.model_proto
+    model = program.model_proto
+    _name_pixels(model)
+    return model
+
+
+def _name_pixels(model: Any) -> None:
+    """Give the resized pixels their name; they are what is divided by 255."""
+    onnx = need("onnx", _PURPOSE)
+    levels = {t.name for t in model.graph.initializer if not t.dims and onnx.numpy_helper.to_array(t) == 255}
+    divided = next(node.input[0] for node in model.graph.node if node.op_type == "Div" and node.input[1] in levels)
+    for node in model.graph.node:
+        node.input[:] = [PIXELS if name == divided else name for name in node.input]
+        node.output[:] = [PIXELS if name == divided else name for name in node.output]
+    for value in model.graph.value_info:
+        value.name = PIXELS if value.name == divided else value.name
 
 
 def with_half_weights(model: Any) -> Any:

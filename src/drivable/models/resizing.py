@@ -8,6 +8,8 @@ from torch.nn import functional as F
 
 # Of new places that share a window of old ones; more share more work, and waste more on places that are far apart.
 _MOST_IN_BLOCK = 16
+# Where their number is not known before; it divides the heights of most cameras.
+_IN_FREE_BLOCK = 8
 
 
 def resize(x: Tensor, size: tuple[int, int], antialias: bool = False) -> Tensor:
@@ -34,8 +36,8 @@ def resize(x: Tensor, size: tuple[int, int], antialias: bool = False) -> Tensor:
     if all(isinstance(length, int) for length in size):
         return _resize_by_blocks(x, size, antialias)
     # Columns first: enlarging, that is fewer multiplications.
-    rows, columns = (weights(n, to, antialias, x) for n, to in zip(x.shape[2:], size, strict=True))
-    return rows @ (x @ columns.transpose(0, 1))
+    columns = weights(x.shape[3], size[1], antialias, x)
+    return _resize_rows(x @ columns.transpose(0, 1), size[0], antialias)
 
 
 def weights(num_from: int, num_to: int, antialias: bool, like: Tensor) -> Tensor:
@@ -72,18 +74,36 @@ def _resize_by_blocks(x: Tensor, size: tuple[int, int], antialias: bool) -> Tens
 def _resize_places(x: Tensor, num_to: int, antialias: bool) -> Tensor:
     """(N, places, R) -> (N, R, num_to) float32.
 
-    New places are taken in blocks of neighbours, which depend on one window of old places: one small product a block.
     The product turns the axes round on its way, which costs less than a transposition of its own.
     """
-    num_from = x.shape[1]
     length = max(divisor for divisor in range(1, _MOST_IN_BLOCK + 1) if num_to % divisor == 0)
-    first = torch.arange(0, num_to, length, device=x.device).unsqueeze(1)
+    old, by_block = _blocks(x.shape[1], num_to, length, antialias, x)
+    taken = x.index_select(1, old.flatten()).float()
+    taken = taken.reshape(x.shape[0], *old.shape, x.shape[2])  # (N, blocks, window, R)
+    return (taken.transpose(2, 3) @ by_block.transpose(1, 2)).transpose(1, 2).flatten(2)
+
+
+def _resize_rows(x: Tensor, num_to: int, antialias: bool) -> Tensor:
+    """(N, C, H, W) -> (N, C, num_to, W), whatever num_to is."""
+    old, by_block = _blocks(x.shape[2], num_to, _IN_FREE_BLOCK, antialias, x)
+    taken = x.index_select(2, old.flatten())
+    taken = taken.reshape(*x.shape[:2], *old.shape, x.shape[3])  # (N, C, blocks, window, W)
+    rows = (by_block.to(x.dtype) @ taken).flatten(2, 3)
+    # Not a slice: of it torch would record that no height is a whole number of blocks.
+    return rows.index_select(2, torch.arange(num_to, device=x.device))
+
+
+def _blocks(num_from: int, num_to: int, length: int, antialias: bool, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Blocks of neighbouring new places, which depend on one window of old ones: one small product a block.
+
+    Returns:
+        The old places (blocks, window) and their weights (blocks, length, window) for the new ones; of the last block,
+        those beyond ``num_to`` mean nothing.
+    """
+    first = torch.arange(0, num_to, length, device=like.device).unsqueeze(1)
     reach = _reach(num_from, num_to, antialias)
     window = torch.sym_min(num_from, (2 * (length - 1) * num_from + 2 * reach) // (2 * num_to) + 2)  # type: ignore[no-untyped-call]
     start = ((2 * first + 1) * num_from - reach - num_to).clamp(min=0) // (2 * num_to)
-    old = start.clamp(max=num_from - window) + torch.arange(window, device=x.device)
-    new = first + torch.arange(length, device=x.device)
-    taken = x.index_select(1, old.flatten()).float()
-    taken = taken.reshape(x.shape[0], *old.shape, x.shape[2])  # (N, blocks, window, R)
-    by_block = _weights(old.unsqueeze(1), new.unsqueeze(2), num_from, num_to, antialias)  # (blocks, length, window)
-    return (taken.transpose(2, 3) @ by_block.transpose(1, 2)).transpose(1, 2).flatten(2)
+    old = start.clamp(max=num_from - window) + torch.arange(window, device=like.device)
+    new = first + torch.arange(length, device=like.device)
+    return old, _weights(old.unsqueeze(1), new.unsqueeze(2), num_from, num_to, antialias)

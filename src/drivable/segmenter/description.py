@@ -12,6 +12,8 @@ from drivable.errors import CheckpointError
 from drivable.labels import LabelSet
 
 KEY = "drivable"
+# Name of the values inside the graph that the network sees before they are normalised: (N, 3, h, w), 0..255.
+PIXELS = "pixels"
 _FORMAT_VERSION = 1
 
 

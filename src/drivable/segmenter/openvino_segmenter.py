@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from drivable.errors import CheckpointError, ConfigError
 from drivable.segmenter.description import KEY, ExportDescription
 from drivable.segmenter.exported import ExportedSegmenter
+from drivable.segmenter.openvino_resize import resize_in_int8
 from drivable.segmenter.protocol import Image
 from drivable.segmenter.runtimes import need
 
@@ -23,13 +24,14 @@ class OpenVINOSegmenter(ExportedSegmenter):
     """Run an exported ``.xml`` file with the ``.bin`` beside it.
 
     float32 files compute in float32, bf16 files in bfloat16 on a CPU that has it, int8 files the rest in what they say.
-    The first few sizes of pictures each get a graph compiled for them, which is a seventh faster than the one with free
-    sizes that all others share; the first picture of a size waits for that.
+    The first few sizes of pictures each get a graph compiled for them, which is faster than the one with free sizes
+    that all others share; the first picture of a size waits for that. Of int8 files it resizes pictures in int8 too.
 
     Args:
         path: of the ``.xml``.
         device: of OpenVINO, such as ``cpu`` or ``gpu``; ``auto`` takes the CPU.
         num_threads: of one picture; all cores where not given.
+        as_written: whether the graph is run as other programs run the file, with nothing replaced.
 
     Raises:
         CheckpointError: where the files are missing, damaged or not of this tool.
@@ -40,7 +42,9 @@ class OpenVINOSegmenter(ExportedSegmenter):
         (720, 1280)
     """
 
-    def __init__(self, path: Path, device: str = "auto", num_threads: int | None = None) -> None:
+    def __init__(
+        self, path: Path, device: str = "auto", num_threads: int | None = None, as_written: bool = False
+    ) -> None:
         runtime = need("openvino", "running .xml files")
         for file in (path, path.with_suffix(".bin")):
             if not file.is_file():
@@ -56,6 +60,7 @@ class OpenVINOSegmenter(ExportedSegmenter):
         self._graph = graph
         about = self.description
         floats = about.rest if about.precision == "int8" else about.precision
+        self._replaces_resize = about.precision == "int8" and about.size is not None and not as_written
         self._options = (floats == "bf16", openvino_device(device), num_threads)
         self._fixed: dict[tuple[int, ...], Any] = {}
         self._free: Any = None
@@ -72,6 +77,8 @@ class OpenVINOSegmenter(ExportedSegmenter):
         if shape not in self._fixed and len(self._fixed) < _MOST_FIXED:
             graph = self._graph.clone()
             graph.reshape(shape)
+            if self._replaces_resize:
+                resize_in_int8(graph)
             self._fixed[shape] = compile_graph(graph, *self._options).create_infer_request()
         if shape in self._fixed:
             return self._fixed[shape]

@@ -1,0 +1,121 @@
+"""Resizing pictures in int8, in a graph that OpenVINO compiles for one size of pictures."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from drivable.models.resizing import weights
+from drivable.segmenter.description import PIXELS
+from drivable.segmenter.runtimes import need
+
+# Name of its convolution.
+RESIZE = "resize"
+# Of a group of neighbours; where widths have little in common groups are long, and most of their weights zeros.
+_MOST_COLUMNS = 32
+# Of new rows that share a window of old ones.
+_MOST_ROWS = 16
+_CHANNELS = 3
+
+
+def resize_in_int8(graph: Any) -> None:
+    """Replace the float resize of an exported graph, where widths allow it; half the time of the float one.
+
+    Each group of old columns becomes a group of new ones by the same weights, so that columns are resized by a
+    convolution over groups, with int8 weights from pixels to pixels. Its whole grey levels are what Pillow has between
+    columns and rows too. Rows follow in float32, whole blocks at once.
+
+    Args:
+        graph: ``openvino.Model`` whose input has a fixed shape (N, H, W, 3); changed in place. One without the name of
+            the resized pixels, or with widths that have no large common divisor, stays as it is.
+
+    Example:
+        >>> graph.reshape([1, 360, 640, 3])
+        >>> resize_in_int8(graph)
+    """
+    outputs = (output for node in graph.get_ordered_ops() for output in node.outputs())
+    resized = next((output for output in outputs if PIXELS in output.get_names()), None)
+    if resized is None:
+        return
+    width, new_width = graph.input(0).shape[2], resized.shape[3]
+    if new_width // math.gcd(width, new_width) > _MOST_COLUMNS:
+        return
+    operators = need("openvino", "running .xml files").opset13
+    readers = list(resized.get_target_inputs())
+    pixels = _resize_columns(operators, graph.input(0), new_width)
+    pixels = _resize_rows(operators, pixels, resized.shape[2])
+    planes = operators.transpose(pixels, [0, 3, 1, 2])
+    for reader in readers:
+        reader.replace_source_output(planes.output(0))
+    graph.validate_nodes_and_infer_types()
+
+
+def _resize_columns(operators: Any, images: Any, new_width: int) -> Any:
+    """(N, H, W, 3) uint8 -> (N, H, new_width, 3) float32, whole grey levels."""
+    num, height, width, channels = images.shape
+    pixels = operators.convert(images, np.float32)
+    if width == new_width:
+        return pixels
+    num_groups = math.gcd(width, new_width)
+    old, new = width // num_groups, new_width // num_groups
+    steps, scale = _int8_weights(old, new)
+    kernel = np.einsum("ngo,cd->ncodg", steps * scale[:, None, None], np.eye(channels))
+    kernel = kernel.reshape(new * channels, old * channels, 1, 3).astype(np.float32)
+    bound = np.repeat(127 * scale, channels).reshape(-1, 1, 1, 1).astype(np.float32)
+    # The first group has no left neighbour and the last no right one: what weighs there sums to 1.
+    share = np.ones((num_groups, new))
+    share[0] -= steps[:, 0].sum(axis=1) * scale
+    share[-1] -= steps[:, 2].sum(axis=1) * scale
+    correction = np.repeat(1 / share.T, channels, axis=0).reshape(1, new * channels, 1, num_groups).astype(np.float32)
+
+    groups = _in_levels(operators, operators.reshape(pixels, [num, height, num_groups, old * channels], False))
+    groups = operators.transpose(groups, [0, 3, 1, 2])
+    kernel = operators.fake_quantize(kernel, -bound, bound, -bound, bound, 255)
+    groups = operators.convolution(groups, kernel, [1, 1], [0, 1], [0, 1], [1, 1], name=RESIZE)
+    groups = operators.transpose(operators.multiply(groups, correction), [0, 2, 3, 1])
+    return operators.reshape(_in_levels(operators, groups), [num, height, new_width, channels], False)
+
+
+def _int8_weights(old: int, new: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Weights of a group of old columns and both its neighbours, as whole numbers of steps up to 127.
+
+    Returns:
+        The weights (new, 3, old) and, for each new column, the step (new,) with which they sum to 1.
+    """
+    middle = _weights(3 * old, 3 * new)[new : 2 * new].astype(np.float64)
+    steps = np.round(127 * middle / middle.max(axis=1, keepdims=True))
+    return steps.reshape(new, 3, old), 1 / steps.sum(axis=1)
+
+
+def _in_levels(operators: Any, pixels: Any) -> Any:
+    lowest, highest = np.float32(0), np.float32(255)
+    return operators.fake_quantize(pixels, lowest, highest, lowest, highest, 256)
+
+
+def _resize_rows(operators: Any, pixels: Any, new_height: int) -> Any:
+    """(N, H, w, 3) -> (N, new_height, w, 3) float32."""
+    num, height, width, channels = pixels.get_output_shape(0)
+    if height == new_height:
+        return pixels
+    length = max(divisor for divisor in range(1, _MOST_ROWS + 1) if new_height % divisor == 0)
+    blocks = _weights(height, new_height).reshape(-1, length, height)
+    seen = [np.flatnonzero(block.any(axis=0)) for block in blocks]
+    window = max(int(rows[-1] - rows[0]) + 1 for rows in seen)
+    starts = [min(int(rows[0]), height - window) for rows in seen]
+    rows = np.concatenate([np.arange(start, start + window) for start in starts])
+    by_block = np.stack([block[:, start : start + window] for block, start in zip(blocks, starts, strict=True)])
+
+    lines = operators.reshape(pixels, [num, height, width * channels], False)
+    taken = operators.gather(lines, rows, np.int64(1))
+    taken = operators.reshape(taken, [num, len(blocks), window, width * channels], False)
+    lines = operators.matmul(by_block, taken, False, False)
+    return operators.reshape(lines, [num, new_height, width, channels], False)
+
+
+def _weights(num_from: int, num_to: int) -> NDArray[np.float32]:
+    matrix: NDArray[np.float32] = weights(num_from, num_to, True, torch.empty(0)).numpy()
+    return matrix

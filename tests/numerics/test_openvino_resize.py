@@ -1,0 +1,53 @@
+"""The resize in int8 against torch's."""
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from drivable.data.rendered import render, sample_scene
+from drivable.segmenter.description import PIXELS
+from drivable.segmenter.openvino_resize import resize_in_int8
+
+openvino = pytest.importorskip("openvino")
+
+
+@pytest.mark.parametrize(
+    ("size", "working", "most_off"),
+    [
+        ((360, 640), (256, 448), 0.8),
+        ((720, 1280), (256, 448), 0.8),
+        ((180, 320), (256, 448), 0.8),
+        ((480, 848), (256, 448), 0.8),
+        ((360, 448), (256, 448), 1e-3),
+        ((256, 448), (256, 448), 1e-3),
+        ((31, 33), (32, 32), 0.8),
+    ],
+)
+def test_resizing_in_int8_is_less_than_a_grey_level_off(
+    size: tuple[int, int], working: tuple[int, int], most_off: float
+) -> None:
+    graph = _resizing_graph(size, working)
+    resize_in_int8(graph)
+    image = render(sample_scene(np.random.default_rng(0), size)).image
+    answer = openvino.compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})([image[None]])[0]
+    planes = torch.from_numpy(image).permute(2, 0, 1)[None].float()
+    expected = F.interpolate(planes, size=working, mode="bilinear", antialias=True).numpy()
+    assert np.abs(answer - expected).max() < most_off
+    assert np.abs(answer - expected).mean() < most_off / 3
+
+
+def test_widths_with_little_in_common_are_not_resized_in_int8() -> None:
+    graph = _resizing_graph((375, 1242), (256, 448))
+    before = len(graph.get_ops())
+    resize_in_int8(graph)
+    assert len(graph.get_ops()) == before
+
+
+def _resizing_graph(size: tuple[int, int], working: tuple[int, int]) -> "openvino.Model":
+    operators = openvino.opset13
+    images = operators.parameter([1, *size, 3], np.uint8)
+    planes = operators.convert(operators.transpose(images, [0, 3, 1, 2]), np.float32)
+    pixels = operators.interpolate(planes, np.array(working), "nearest", "sizes", axes=[2, 3])
+    pixels.output(0).set_names({PIXELS})
+    return openvino.Model([operators.relu(pixels)], [images])
