@@ -45,18 +45,19 @@ def test_one_table_for_all_runtimes(
     command = [
         "benchmark", "lite", "drivable-lite", str(onnx_file), "--against", str(other_tools_file), "--size", "90x160",
         "--rounds", "3", "--batch", "2", "--threads", "1", "--data", str(rendered_data), "--split", "test",
-        "--plot", str(plot), "--json", str(told),
+        "--plot", str(plot), "--json", str(told), "--precision", "both",
     ]  # fmt: skip
     result = CliRunner().invoke(app, command)
     assert result.exit_code == 0, result.output
     rows = json.loads(told.read_text())
-    assert [row["runtime"] for row in rows] == ["torch", "torch", "onnxruntime", "onnxruntime"]
+    assert [row["runtime"] for row in rows] == ["torch"] * 4 + ["onnxruntime"] * 2
+    assert [row["precision"] for row in rows[:5]] == ["fp32", "bf16", "fp32", "bf16", "fp32"]
     assert all(set(row) >= COLUMNS for row in rows)
     assert all(0 < row["p50_ms"] <= row["p95_ms"] for row in rows)
     assert all(100 < row["peak_mib"] < 20_000 for row in rows)
-    assert [row["strict3"] is None for row in rows] == [True, False, False, True]
-    assert [row["ceiling_share"] is None for row in rows] == [False, False, False, True]
-    assert rows[3]["size_mib"] < 0.1 < rows[2]["size_mib"]
+    assert [row["strict3"] is None for row in rows] == [True, True, False, False, False, True]
+    assert [row["ceiling_share"] is None for row in rows] == [False] * 5 + [True]
+    assert rows[5]["size_mib"] < 0.1 < rows[4]["size_mib"]
     assert "limit in fp32" in result.output
     assert plot.read_bytes().startswith(b"\x89PNG")
 

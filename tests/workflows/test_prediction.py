@@ -10,17 +10,17 @@ import pytest
 import torch
 from PIL import Image
 
-from drivable.checkpoint import Checkpoint, Preprocessing
+from drivable.checkpoint import Checkpoint, Preprocessing, find_checkpoint, load_checkpoint
 from drivable.config.models import IMAGENET, LiteSpec
 from drivable.data import open_data, select_split
-from drivable.data.rendered import render_drive
+from drivable.data.rendered import render, render_drive, sample_scene
 from drivable.errors import ConfigError, DataError, OutputError
 from drivable.evaluation import evaluate
 from drivable.labels import BDD100K_DRIVABLE, LabelSet
 from drivable.models import build_model
 from drivable.prediction import find_sources, overlay_frames, predict, read_frames, read_video_info, video_writer
 from drivable.segmenter import Image as Pixels
-from drivable.segmenter import LabelMap, TorchSegmenter
+from drivable.segmenter import LabelMap, TorchSegmenter, load
 from drivable.segmenter.protocol import Origin
 
 SIZE = (72, 128)
@@ -108,6 +108,21 @@ def test_what_is_no_picture_is_refused(segmenter: TorchSegmenter) -> None:
         segmenter.segment(np.zeros((5, 5), dtype=np.uint8))
     with pytest.raises(DataError, match="got float64"):
         segmenter.segment(np.zeros((5, 5, 3)))  # type: ignore[arg-type]
+
+
+def test_bf16_changes_few_pixels_and_some_probabilities() -> None:
+    checkpoint = load_checkpoint(find_checkpoint("drivable-lite"))
+    exact, cast = TorchSegmenter(checkpoint, "cpu"), TorchSegmenter(checkpoint, "cpu", "bf16")
+    image = render(sample_scene(np.random.default_rng(0), (360, 640))).image
+    assert 0.98 < (exact.segment(image) == cast.segment(image)).mean() <= 1
+    difference = np.abs(exact.probabilities(image) - cast.probabilities(image))
+    assert difference.max() > 0
+    assert difference.mean() < 0.02
+
+
+def test_an_exported_file_has_its_own_precision(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="computes in the precision it was exported with"):
+        load(tmp_path / "lite.onnx", precision="bf16")
 
 
 def test_no_such_device() -> None:

@@ -18,7 +18,15 @@ from drivable.errors import CheckpointError
 from drivable.labels import BDD100K_DRIVABLE
 from drivable.models import MODELS, build_model, default_spec
 from drivable.models.cost import model_cost
-from drivable.segmenter import ExportedSegmenter, OpenVINOSegmenter, ProgramSegmenter, Segmenter, TorchSegmenter, load
+from drivable.segmenter import (
+    ExportedSegmenter,
+    OpenVINOSegmenter,
+    ProgramSegmenter,
+    Segmenter,
+    TorchPrecision,
+    TorchSegmenter,
+    load,
+)
 from drivable.segmenter.onnx_segmenter import open_session
 
 Size = tuple[int, int]
@@ -40,6 +48,7 @@ class Contender:
         on_cpu: where it computes.
         segmenter: where its answers can be scored.
         is_foreign: whether another tool wrote it.
+        torch_precision: what torch was told to compute in, where it runs the model.
     """
 
     name: str
@@ -51,6 +60,7 @@ class Contender:
     on_cpu: bool
     segmenter: Segmenter | None = None
     is_foreign: bool = False
+    torch_precision: TorchPrecision | None = None
 
     @property
     def arithmetic(self) -> str:
@@ -73,7 +83,13 @@ def untrained(name: str, size: Size) -> Checkpoint:
     return Checkpoint(weights, spec, BDD100K_DRIVABLE, Preprocessing(size, spec.published_normalization))
 
 
-def open_contender(name: str, size: Size, device: str = "auto", num_threads: int | None = None) -> Contender:
+def open_contender(
+    name: str,
+    size: Size,
+    device: str = "auto",
+    num_threads: int | None = None,
+    precision: TorchPrecision | None = None,
+) -> Contender:
     """A run folder, a checkpoint or exported file, a shipped model's or an architecture's name.
 
     Args:
@@ -81,16 +97,17 @@ def open_contender(name: str, size: Size, device: str = "auto", num_threads: int
         size: (height, width) an architecture works at; trained models know their own.
         device: see :func:`~drivable.segmenter.load`.
         num_threads: of one picture, in runtimes that take it for each model.
+        precision: of what torch runs, ``fp32`` where not given.
 
     Raises:
         CheckpointError: where there is no such model or its file is damaged.
         ConfigError: where the runtime or the device is not to be had.
     """
     if name in MODELS and not Path(name).exists():
-        segmenter: Segmenter = TorchSegmenter(untrained(name, size), device)
+        segmenter: Segmenter = TorchSegmenter(untrained(name, size), device, precision or "fp32")
     else:
         try:
-            segmenter = load(name, device, num_threads)
+            segmenter = load(name, device, num_threads, precision)
         except CheckpointError as fault:
             if Path(name).exists():
                 raise
@@ -109,8 +126,17 @@ def open_contender(name: str, size: Size, device: str = "auto", num_threads: int
     cost = model_cost(checkpoint.spec, checkpoint.preprocessing.size, checkpoint.labels.num_classes)
     is_file = name not in MODELS or Path(name).exists()
     mib = find_checkpoint(name).stat().st_size / 2**20 if is_file else cost.weights_mib
-    on_cpu, scored = segmenter.device.type == "cpu", segmenter if is_file else None
-    return Contender(name, "torch", "fp32", segmenter.segment_batch, mib, cost.gmacs, on_cpu, scored)
+    return Contender(
+        name,
+        "torch",
+        segmenter.precision,
+        segmenter.segment_batch,
+        mib,
+        cost.gmacs,
+        on_cpu=segmenter.device.type == "cpu",
+        segmenter=segmenter if is_file else None,
+        torch_precision=segmenter.precision,
+    )
 
 
 def foreign(path: Path, num_threads: int | None = None) -> Contender:

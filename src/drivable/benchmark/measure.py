@@ -20,6 +20,7 @@ from drivable.benchmark.ceiling import Ceiling
 from drivable.benchmark.contenders import Contender, Size, foreign, open_contender
 from drivable.data.pictures import Pixels, read_image
 from drivable.data.rendered import render, sample_scene
+from drivable.segmenter import TorchPrecision
 
 _NUM_PICTURES = 8
 _NUM_WARM_UP = 2
@@ -179,15 +180,15 @@ def _ceiling_share(contender: Contender, p50_ms: float, ceilings: dict[str, Ceil
 def peak_mib(contender: Contender, settings: Settings) -> float:
     """Largest resident memory of a fresh process that loads a model and segments three pictures, in MiB."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return float(pool.apply(_peak_mib, (contender.name, contender.is_foreign, settings)))
+        return float(pool.apply(_peak_mib, (contender.name, contender.is_foreign, settings, contender.torch_precision)))
 
 
-def _peak_mib(name: str, is_foreign: bool, settings: Settings) -> float:
+def _peak_mib(name: str, is_foreign: bool, settings: Settings, precision: TorchPrecision | None) -> float:
     torch.set_num_threads(settings.num_threads)
     if is_foreign:
         contender = foreign(Path(name), settings.num_threads)
     else:
-        contender = open_contender(name, settings.size, settings.device, settings.num_threads)
+        contender = open_contender(name, settings.size, settings.device, settings.num_threads, precision)
     for _ in range(3):
         contender.segment_batch([np.zeros((*settings.size, 3), dtype=np.uint8)])
     status = Path("/proc/self/status")

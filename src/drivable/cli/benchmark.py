@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -14,6 +15,7 @@ from drivable.errors import ConfigError
 
 if TYPE_CHECKING:
     from drivable.benchmark import Contender, Row
+    from drivable.segmenter import TorchPrecision
 
 
 def benchmark(
@@ -38,6 +40,9 @@ def benchmark(
     ids: IdsOption = None,
     plot: Annotated[Path | None, typer.Option(help="PNG of score against time; needs --data.")] = None,
     device: DeviceOption = "auto",
+    precision: Annotated[
+        Literal["fp32", "bf16", "both"], typer.Option(help="Of what torch runs; exported files have theirs.")
+    ] = "fp32",
     json: JsonOption = None,
 ) -> None:
     """Time models in turns, in one run, against what this machine can do."""
@@ -47,11 +52,16 @@ def benchmark(
     from drivable.benchmark import benchmark as run_benchmark
     from drivable.files import write_json
     from drivable.progress import progress
+    from drivable.segmenter import is_exported
 
     if plot is not None and data is None:
         raise ConfigError("--plot shows scores against time; give labelled pictures with --data")
     settings = Settings(parse_size(size), rounds, batch, threads or os.cpu_count() or 1, device)
-    contenders = [open_contender(model, settings.size, device, settings.num_threads) for model in models]
+    contenders = []
+    in_torch: list[TorchPrecision] = ["fp32", "bf16"] if precision == "both" else [precision]
+    for model in models:
+        kinds: Sequence[TorchPrecision | None] = [None] if is_exported(model) else in_torch
+        contenders += [open_contender(model, settings.size, device, settings.num_threads, kind) for kind in kinds]
     contenders += [foreign(path, settings.num_threads) for path in against or []]
     scores = {} if data is None else _scores(contenders, data, split, splits, layout, ids)
     ceilings = measure_ceilings((contender.arithmetic for contender in contenders), settings.num_threads)
@@ -59,9 +69,9 @@ def benchmark(
         rows = run_benchmark(contenders, settings, ceilings, advance)
     rows = [replace(row, strict3=scores.get(index)) for index, row in enumerate(rows)]
     print_table(list(_told(rows[0])), [list(_told(row).values()) for row in rows], machine(settings.num_threads))
-    for precision, ceiling in ceilings.items():
+    for kind, ceiling in ceilings.items():
         product = "" if ceiling.product_gops is None else f"{ceiling.product_gops:.0f} in products, "
-        print(f"limit in {precision}, 1e9 operations a second: {product}{ceiling.convolution_gops:.0f} in convolutions")
+        print(f"limit in {kind}, 1e9 operations a second: {product}{ceiling.convolution_gops:.0f} in convolutions")
     print(f"{rounds} rounds in turns; pictures are rendered roads, from memory to label map, and from JPEG")
     if plot is not None:
         write_pareto_plot(plot, rows)

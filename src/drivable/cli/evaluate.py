@@ -14,6 +14,7 @@ from drivable.cli.options import (
     DeviceOption,
     IdsOption,
     LayoutOption,
+    PrecisionOption,
     SkipBrokenOption,
     SplitsOption,
     agreed_splits,
@@ -66,6 +67,7 @@ def evaluate(
     work_list_for: Annotated[Literal["scalabel", "cvat"], typer.Option(help="Form of the work list.")] = "scalabel",
     skip_broken: SkipBrokenOption = False,
     device: DeviceOption = "auto",
+    precision: PrecisionOption = None,
     json: JsonOption = None,
 ) -> None:
     """Score by every protocol, with intervals, per class and per slice, over a whole split."""
@@ -90,18 +92,20 @@ def evaluate(
         for option, given in needs_labels.items():
             if given is not None:
                 raise ConfigError(f"{option} needs labels, which --footage does not have; give these with --data")
-        score_unlabelled(footage, model or DEFAULT_MODEL, device, json)
+        score_unlabelled(footage, model or DEFAULT_MODEL, device, precision, json)
         return
     if model is not None and predictions is not None:
         raise ConfigError("give a model or --predictions, not both")
     if work_list is not None and predictions is not None:
         raise ConfigError("--work-list needs a model, since label maps do not say how sure they are")
     at = None if size is None else parse_size(size)
+    if precision is not None and predictions is not None:
+        raise ConfigError("--precision does not go with --predictions: they are computed already")
     if at is not None and predictions is not None:
         raise ConfigError("--size does not go with --predictions: they are compared at each picture's own size")
     ground = None if camera is None else parse_camera(camera)
     name = model or DEFAULT_MODEL
-    segmenter = None if predictions is not None else load(name, device)
+    segmenter = None if predictions is not None else load(name, device, precision=precision)
     road_data = open_data(data, layout, ids)
     facts = {"command": shlex.join(["drivable", *sys.argv[1:]])}
     predictor: ModelPredictions | StoredPredictions

@@ -11,9 +11,12 @@ from drivable.errors import ConfigError
 
 if TYPE_CHECKING:
     from drivable.data.pictures import Pixels
+    from drivable.segmenter import TorchPrecision
 
 
-def score_unlabelled(source: list[str], model: str, device: str, json: Path | None) -> None:
+def score_unlabelled(
+    source: list[str], model: str, device: str, precision: TorchPrecision | None, json: Path | None
+) -> None:
     """Estimate how far from home a model is on pictures and videos without labels, and how steady its answers are."""
     from drivable.data.pictures import read_image
     from drivable.evaluation.footage import score_footage
@@ -23,7 +26,7 @@ def score_unlabelled(source: list[str], model: str, device: str, json: Path | No
     from drivable.segmenter import load
 
     sources = find_sources(source)
-    segmenter = load(model, device)
+    segmenter = load(model, device, precision=precision)
     calibration = segmenter.origin.calibration
     if calibration is None:
         raise ConfigError(

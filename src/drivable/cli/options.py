@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -28,6 +28,13 @@ SkipBrokenOption = Annotated[
 ]
 DeviceOption = Annotated[
     str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps; for .onnx files also tensorrt.")
+]
+PrecisionOption = Annotated[
+    Literal["fp32", "bf16"] | None,
+    typer.Option(
+        "--precision",
+        help="Of what torch runs, fp32 without; bf16 is faster where the processor has it. Exported files have theirs.",
+    ),
 ]
 
 

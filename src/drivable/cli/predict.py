@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from drivable.cli.options import DeviceOption, SkipBrokenOption
+from drivable.cli.options import DeviceOption, PrecisionOption, SkipBrokenOption
 from drivable.cli.tables import JsonOption
 from drivable.weights import DEFAULT_MODEL
 
@@ -21,6 +21,7 @@ def predict(
     ] = DEFAULT_MODEL,
     skip_broken: SkipBrokenOption = False,
     device: DeviceOption = "auto",
+    precision: PrecisionOption = None,
     json: JsonOption = None,
 ) -> None:
     """Write overlays and label maps of pictures, and overlay videos of videos."""
@@ -31,7 +32,7 @@ def predict(
     from drivable.segmenter import load
 
     sources = find_sources(source)
-    segmenter = load(model, device)
+    segmenter = load(model, device, precision=precision)
     make_folder(out)
     total: int | None = len(sources.pictures)
     if sources.videos:

@@ -5,15 +5,26 @@ from __future__ import annotations
 from pathlib import Path
 
 from drivable.checkpoint import find_checkpoint, load_checkpoint
+from drivable.errors import ConfigError
 from drivable.segmenter.onnx_segmenter import OnnxSegmenter
 from drivable.segmenter.openvino_segmenter import OpenVINOSegmenter
 from drivable.segmenter.program_segmenter import PROGRAM, TORCHSCRIPT, ProgramSegmenter
 from drivable.segmenter.protocol import Segmenter
-from drivable.segmenter.torch_segmenter import TorchSegmenter
+from drivable.segmenter.torch_segmenter import TorchPrecision, TorchSegmenter
 from drivable.weights import DEFAULT_MODEL
 
 
-def load(model: str | Path = DEFAULT_MODEL, device: str = "auto", num_threads: int | None = None) -> Segmenter:
+def is_exported(model: str | Path) -> bool:
+    """Whether the name is that of a file for another runtime, which computes in the precision it was exported with."""
+    return Path(model).suffix in (".onnx", ".xml", PROGRAM, TORCHSCRIPT)
+
+
+def load(
+    model: str | Path = DEFAULT_MODEL,
+    device: str = "auto",
+    num_threads: int | None = None,
+    precision: TorchPrecision | None = None,
+) -> Segmenter:
     """Load a trained or an exported model, ready to segment.
 
     Args:
@@ -22,19 +33,22 @@ def load(model: str | Path = DEFAULT_MODEL, device: str = "auto", num_threads: i
         device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``, or ``auto`` for a GPU where there is one.
         num_threads: of one picture in ONNX Runtime and OpenVINO, all cores where not given; torch has one number for
             its process, :func:`torch.set_num_threads`.
+        precision: of what torch runs, ``fp32`` where not given; exported files have their own.
 
     Raises:
         CheckpointError: where there is no such model or its file is damaged.
-        ConfigError: where the runtime or the device is not to be had.
+        ConfigError: where the runtime or the device is not to be had, or an exported file is given a precision.
 
     Example:
         >>> label_map = load().segment(read_image(Path("road.jpg")))
     """
     path = Path(model)
+    if precision is not None and is_exported(model):
+        raise ConfigError(f"{path}: computes in the precision it was exported with; leave precision {precision} out")
     if path.suffix == ".onnx":
         return OnnxSegmenter(path, device, num_threads)
     if path.suffix == ".xml":
         return OpenVINOSegmenter(path, device, num_threads)
     if path.suffix in (PROGRAM, TORCHSCRIPT):
         return ProgramSegmenter(path, device)
-    return TorchSegmenter(load_checkpoint(find_checkpoint(model)), device)
+    return TorchSegmenter(load_checkpoint(find_checkpoint(model)), device, precision or "fp32")

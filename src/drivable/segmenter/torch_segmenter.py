@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import torch
@@ -16,6 +17,8 @@ from drivable.segmenter.devices import find_device
 from drivable.segmenter.graph import SegmenterGraph
 from drivable.segmenter.protocol import Image, LabelMap, Origin, Probabilities
 
+TorchPrecision = Literal["fp32", "bf16"]
+
 
 class TorchSegmenter:
     """Run a checkpoint's model.
@@ -25,6 +28,8 @@ class TorchSegmenter:
     Args:
         checkpoint: what to run.
         device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``, or ``auto`` for a GPU where there is one.
+        precision: of the network's convolutions and products; ``bf16`` takes half the time for large models where the
+            processor has it.
 
     Raises:
         ConfigError: where there is no such device.
@@ -35,8 +40,9 @@ class TorchSegmenter:
         (720, 1280)
     """
 
-    def __init__(self, checkpoint: Checkpoint, device: str = "auto") -> None:
+    def __init__(self, checkpoint: Checkpoint, device: str = "auto", precision: TorchPrecision = "fp32") -> None:
         self.checkpoint = checkpoint
+        self.precision = precision
         self.device = find_device(device)
         model = fold_padding(fold_batch_norm(checkpoint.build()))
         model = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -70,7 +76,8 @@ class TorchSegmenter:
         Raises:
             DataError: where an array is not a picture.
         """
-        return segment_by_size(images, lambda batch: self.graph(self._to_device(batch)).cpu().numpy())
+        with self._casting():
+            return segment_by_size(images, lambda batch: self.graph(self._to_device(batch)).cpu().numpy())
 
     @torch.inference_mode()
     def probabilities(self, image: Image) -> Probabilities:
@@ -82,7 +89,12 @@ class TorchSegmenter:
             DataError: where the array is not such a picture.
         """
         check_image(image)
-        return np.asarray(self.graph.probabilities(self._to_device(image[None]))[0].cpu().numpy(), dtype=np.float32)
+        with self._casting():
+            probabilities = self.graph.probabilities(self._to_device(image[None]))[0]
+        return np.asarray(probabilities.cpu().numpy(), dtype=np.float32)
+
+    def _casting(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
 
     def _to_device(self, images: Image) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(images)).to(self.device)
