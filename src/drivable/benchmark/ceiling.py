@@ -27,17 +27,17 @@ class Ceiling:
     """The best rate of one precision, 2 operations a multiply-accumulate.
 
     Args:
-        product_gops: 1e9 operations a second in a product of square matrices; ``None`` where it was not measured.
+        product_gops: 1e9 operations a second in a product of square matrices.
         convolution_gops: in a convolution of 3x3 and 256 channels at 64x64.
     """
 
-    product_gops: float | None
+    product_gops: float
     convolution_gops: float
 
     @property
     def gops(self) -> float:
         """The larger of the two."""
-        return max(self.product_gops or 0.0, self.convolution_gops)
+        return max(self.product_gops, self.convolution_gops)
 
 
 def measure_ceilings(precisions: Iterable[str], num_threads: int) -> dict[str, Ceiling]:
@@ -58,7 +58,7 @@ def measure_ceilings(precisions: Iterable[str], num_threads: int) -> dict[str, C
                 ceilings[precision] = _in_torch(_TORCH[precision])
             elif precision == "int8":
                 try:
-                    ceilings[precision] = Ceiling(None, _int8_convolution_gops(num_threads))
+                    ceilings[precision] = _in_openvino(num_threads)
                 except ConfigError:
                     continue  # OpenVINO is not installed; the share stays unknown.
     finally:
@@ -80,22 +80,37 @@ def _in_torch(kind: torch.dtype) -> Ceiling:
     )
 
 
-def _int8_convolution_gops(num_threads: int) -> float:
+def _in_openvino(num_threads: int) -> Ceiling:
+    operators = need("openvino", "the int8 limit of this machine").opset13
+    square = (_PRODUCT, _PRODUCT)
+    image, kernel = (1, _CHANNELS, _SIDE, _SIDE), (_CHANNELS, _CHANNELS, 3, 3)
+    return Ceiling(
+        _int8_gops(lambda x, w: operators.matmul(x, w, False, True), square, square, _PRODUCT**3, num_threads),
+        _int8_gops(
+            lambda x, w: operators.convolution(x, w, [1, 1], [1, 1], [1, 1], [1, 1]),
+            image, kernel, _convolution_macs(), num_threads,
+        ),
+    )  # fmt: skip
+
+
+def _int8_gops(
+    layer: Callable[[Any, Any], Any], size: tuple[int, ...], weights: tuple[int, ...], macs: int, num_threads: int
+) -> float:
     """Several in a row, so that the conversions before the first and after the last weigh little."""
     openvino = need("openvino", "the int8 limit of this machine")
     operators = openvino.opset13
     rng = np.random.default_rng(0)
-    entry: Any = operators.parameter([1, _CHANNELS, _SIDE, _SIDE], np.float32)
+    entry: Any = operators.parameter(size, np.float32)
     x = entry
     for _ in range(_NUM_LAYERS):
         x = operators.fake_quantize(x, *map(np.float32, (0, 6, 0, 6)), 256)
-        kernel = rng.uniform(-0.01, 0.01, (_CHANNELS, _CHANNELS, 3, 3)).astype(np.float32)
-        weight = operators.fake_quantize(kernel, *map(np.float32, (-0.01, 0.01, -0.01, 0.01)), 255)
-        x = operators.relu(operators.convolution(x, weight, [1, 1], [1, 1], [1, 1], [1, 1]))
-    graph = openvino.Model([x], [entry], "convolutions")
+        weight = rng.uniform(-0.01, 0.01, weights).astype(np.float32)
+        weight = operators.fake_quantize(weight, *map(np.float32, (-0.01, 0.01, -0.01, 0.01)), 255)
+        x = operators.relu(layer(x, weight))
+    graph = openvino.Model([x], [entry], "layers")
     request = compile_graph(graph, False, "CPU", num_threads).create_infer_request()
-    image = rng.uniform(0, 6, (1, _CHANNELS, _SIDE, _SIDE)).astype(np.float32)
-    return _gops(lambda: request.infer([image], share_inputs=True), _NUM_LAYERS * _convolution_macs())
+    values = rng.uniform(0, 6, size).astype(np.float32)
+    return _gops(lambda: request.infer([values], share_inputs=True), _NUM_LAYERS * macs)
 
 
 def _convolution_macs() -> int:

@@ -70,8 +70,10 @@ def benchmark(
     rows = [replace(row, strict3=scores.get(index)) for index, row in enumerate(rows)]
     print_table(list(_told(rows[0])), [list(_told(row).values()) for row in rows], machine(settings.num_threads))
     for kind, ceiling in ceilings.items():
-        product = "" if ceiling.product_gops is None else f"{ceiling.product_gops:.0f} in products, "
-        print(f"limit in {kind}, 1e9 operations a second: {product}{ceiling.convolution_gops:.0f} in convolutions")
+        print(
+            f"limit in {kind}, 1e9 operations a second: {ceiling.product_gops:.0f} in products, "
+            f"{ceiling.convolution_gops:.0f} in convolutions"
+        )
     print(f"{rounds} rounds in turns; pictures are rendered roads, from memory to label map, and from JPEG")
     if plot is not None:
         write_pareto_plot(plot, rows)
