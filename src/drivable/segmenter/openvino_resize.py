@@ -19,7 +19,6 @@ RESIZE = "resize"
 _MOST_COLUMNS = 32
 # Of new rows that share a window of old ones.
 _MOST_ROWS = 16
-_CHANNELS = 3
 
 
 def resize_in_int8(graph: Any) -> None:

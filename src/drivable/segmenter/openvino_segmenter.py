@@ -25,7 +25,8 @@ class OpenVINOSegmenter(ExportedSegmenter):
 
     float32 files compute in float32, bf16 files in bfloat16 on a CPU that has it, int8 files the rest in what they say.
     The first few sizes of pictures each get a graph compiled for them, which is faster than the one with free sizes
-    that all others share; the first picture of a size waits for that. Of int8 files it resizes pictures in int8 too.
+    that all others share; the first picture of a size waits for that. Of int8 files, on a CPU, it resizes pictures in
+    int8 too.
 
     Args:
         path: of the ``.xml``.
@@ -60,8 +61,11 @@ class OpenVINOSegmenter(ExportedSegmenter):
         self._graph = graph
         about = self.description
         floats = about.rest if about.precision == "int8" else about.precision
-        self._replaces_resize = about.precision == "int8" and about.size is not None and not as_written
-        self._options = (floats == "bf16", openvino_device(device), num_threads)
+        place = openvino_device(device)
+        self._options = (floats == "bf16", place, num_threads)
+        self._replaces_resize = (
+            about.precision == "int8" and about.size is not None and place == "CPU" and not as_written
+        )
         self._fixed: dict[tuple[int, ...], Any] = {}
         self._free: Any = None
 
