@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from drivable import __version__
+from drivable.cli.average import average
 from drivable.cli.benchmark import benchmark
 from drivable.cli.calibrate import calibrate
 from drivable.cli.compare import compare
@@ -32,6 +33,7 @@ app = typer.Typer(
 )
 app.command()(train)
 app.command()(sweep)
+app.command()(average)
 app.command()(evaluate)
 app.command()(compare)
 app.command()(calibrate)
