@@ -77,7 +77,7 @@ def _resize_places(x: Tensor, num_to: int, antialias: bool) -> Tensor:
     The product turns the axes round on its way, which costs less than a transposition of its own.
     """
     length = max(divisor for divisor in range(1, _MOST_IN_BLOCK + 1) if num_to % divisor == 0)
-    old, by_block = _blocks(x.shape[1], num_to, length, antialias, x)
+    old, by_block = blocks(x.shape[1], num_to, length, antialias, x)
     taken = x.index_select(1, old.flatten()).float()
     taken = taken.reshape(x.shape[0], *old.shape, x.shape[2])  # (N, blocks, window, R)
     return (taken.transpose(2, 3) @ by_block.transpose(1, 2)).transpose(1, 2).flatten(2)
@@ -85,7 +85,7 @@ def _resize_places(x: Tensor, num_to: int, antialias: bool) -> Tensor:
 
 def _resize_rows(x: Tensor, num_to: int, antialias: bool) -> Tensor:
     """(N, C, H, W) -> (N, C, num_to, W), whatever num_to is."""
-    old, by_block = _blocks(x.shape[2], num_to, _IN_FREE_BLOCK, antialias, x)
+    old, by_block = blocks(x.shape[2], num_to, _IN_FREE_BLOCK, antialias, x)
     taken = x.index_select(2, old.flatten())
     taken = taken.reshape(*x.shape[:2], *old.shape, x.shape[3])  # (N, C, blocks, window, W)
     rows = (by_block.to(x.dtype) @ taken).flatten(2, 3)
@@ -93,12 +93,23 @@ def _resize_rows(x: Tensor, num_to: int, antialias: bool) -> Tensor:
     return rows.index_select(2, torch.arange(num_to, device=x.device))
 
 
-def _blocks(num_from: int, num_to: int, length: int, antialias: bool, like: Tensor) -> tuple[Tensor, Tensor]:
+def blocks(num_from: int, num_to: int, length: int, antialias: bool, like: Tensor) -> tuple[Tensor, Tensor]:
     """Blocks of neighbouring new places, which depend on one window of old ones: one small product a block.
+
+    Args:
+        num_from: old places.
+        num_to: new places.
+        length: new places in a block.
+        antialias: see :func:`resize`.
+        like: a tensor on the device that is wanted.
 
     Returns:
         The old places (blocks, window) and their weights (blocks, length, window) for the new ones; of the last block,
         those beyond ``num_to`` mean nothing.
+
+    Example:
+        >>> [tensor.shape for tensor in blocks(360, 256, 16, True, torch.empty(0))]
+        [torch.Size([16, 25]), torch.Size([16, 16, 25])]
     """
     first = torch.arange(0, num_to, length, device=like.device).unsqueeze(1)
     reach = _reach(num_from, num_to, antialias)

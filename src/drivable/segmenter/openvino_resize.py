@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from drivable.models.resizing import weights
+from drivable.models.resizing import blocks, weights
 from drivable.segmenter.description import PIXELS
 from drivable.segmenter.runtimes import need
 
@@ -22,7 +22,7 @@ _MOST_ROWS = 16
 
 
 def resize_in_int8(graph: Any) -> None:
-    """Replace the float resize of an exported graph, where widths allow it; half the time of the float one.
+    """Replace the float resize of an exported graph, where widths allow it; two thirds of the float one's time.
 
     Each group of old columns becomes a group of new ones by the same weights, so that columns are resized by a
     convolution over groups, with int8 weights from pixels to pixels. Its whole grey levels are what Pillow has between
@@ -101,17 +101,12 @@ def _resize_rows(operators: Any, pixels: Any, new_height: int) -> Any:
     if height == new_height:
         return pixels
     length = max(divisor for divisor in range(1, _MOST_ROWS + 1) if new_height % divisor == 0)
-    blocks = _weights(height, new_height).reshape(-1, length, height)
-    seen = [np.flatnonzero(block.any(axis=0)) for block in blocks]
-    window = max(int(rows[-1] - rows[0]) + 1 for rows in seen)
-    starts = [min(int(rows[0]), height - window) for rows in seen]
-    rows = np.concatenate([np.arange(start, start + window) for start in starts])
-    by_block = np.stack([block[:, start : start + window] for block, start in zip(blocks, starts, strict=True)])
+    places, by_block = blocks(height, new_height, length, True, torch.empty(0))
 
     lines = operators.reshape(pixels, [num, height, width * channels], False)
-    taken = operators.gather(lines, rows, np.int64(1))
-    taken = operators.reshape(taken, [num, len(blocks), window, width * channels], False)
-    lines = operators.matmul(by_block, taken, False, False)
+    taken = operators.gather(lines, places.flatten().numpy(), np.int64(1))
+    taken = operators.reshape(taken, [num, *places.shape, width * channels], False)
+    lines = operators.matmul(by_block.numpy(), taken, False, False)
     return operators.reshape(lines, [num, new_height, width, channels], False)
 
 
