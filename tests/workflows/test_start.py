@@ -1,0 +1,73 @@
+"""Going on from a trained model: its weights, its answers, what is left of it."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from drivable.checkpoint import find_checkpoint, load_checkpoint
+from drivable.config import Recipe, load_recipe, parse_recipe
+from drivable.errors import CheckpointError, ConfigError
+from drivable.models import build_model, default_spec
+from drivable.training import train
+from drivable.training.start import start_from
+
+SMALL = (
+    "model.pretrained=null",
+    "data.size=[64, 96]",
+    "data.num_workers=0",
+    "training.accelerator=cpu",
+    "training.ema_decay=0.9",
+    "training.epochs=1",
+)
+
+
+def one_epoch(data: Path, *changes: str) -> Recipe:
+    return load_recipe("lite", [*SMALL, f"data.path={data}", *changes])
+
+
+def test_a_run_goes_on_from_another_and_learns_from_it(rendered_data: Path, tmp_path: Path) -> None:
+    train(one_epoch(rendered_data), tmp_path / "first")
+    distilled = one_epoch(
+        rendered_data, f"training.start_from={tmp_path / 'first'}", "optimizer.learning_rate=1e-9",
+        "training.step=distillation", f"training.teacher={tmp_path / 'first'}",
+    )  # fmt: skip
+    result = train(distilled, tmp_path / "second")
+    before, after = (load_checkpoint(find_checkpoint(tmp_path / name)).weights for name in ("first", "second"))
+    learned = [name for name in before if name.endswith("weight")]
+    assert all(torch.allclose(before[name], after[name], atol=1e-6) for name in learned)
+    assert result.history[-1]["train_loss_teacher"] < 0.5 * result.history[-1]["train_loss_labels"]
+
+
+def test_other_classes_start_the_last_layer_anew() -> None:
+    checkpoint = load_checkpoint(find_checkpoint("drivable-lite"))
+    model = build_model(checkpoint.spec, 2)
+    before = model.decoder.classify.weight.clone()  # type: ignore[union-attr, operator]
+    start_from(model, checkpoint)
+    assert torch.equal(model.decoder.classify.weight, before)  # type: ignore[union-attr, arg-type]
+    stem = "backbone.stem.conv.weight"
+    assert torch.equal(model.state_dict()[stem], checkpoint.weights[stem].float())
+
+
+def test_another_architecture_is_not_gone_on_from() -> None:
+    with pytest.raises(CheckpointError, match="a lite that differs"):
+        start_from(build_model(default_spec("unet"), 3), load_checkpoint(find_checkpoint("drivable-lite")))
+
+
+def test_a_pruned_run_is_smaller_and_runs_again_from_its_own_recipe(rendered_data: Path, tmp_path: Path) -> None:
+    changes = ("training.start_from=drivable-lite", "training.prune=0.5")
+    train(one_epoch(rendered_data, *changes), tmp_path / "pruned")
+    checkpoint = load_checkpoint(find_checkpoint(str(tmp_path / "pruned")))
+    assert checkpoint.spec.hidden_channels == load_recipe(tmp_path / "pruned" / "recipe.yaml").model.hidden_channels  # type: ignore[union-attr]
+    whole = load_checkpoint(find_checkpoint("drivable-lite"))
+    num_weights = [sum(tensor.numel() for tensor in c.weights.values()) for c in (checkpoint, whole)]
+    assert num_weights[0] < 0.6 * num_weights[1]
+    again = load_recipe(tmp_path / "pruned" / "recipe.yaml")
+    train(again, tmp_path / "again")
+    repeated = load_checkpoint(find_checkpoint(str(tmp_path / "again")))
+    assert all(torch.equal(tensor, repeated.weights[name]) for name, tensor in checkpoint.weights.items())
+
+
+def test_pruning_needs_a_trained_lite() -> None:
+    with pytest.raises(ConfigError, match="give it by training.start_from"):
+        parse_recipe({"model": {"name": "lite"}, "loss": [{"name": "dice"}], "training": {"prune": 0.5}}, "test")
