@@ -12,7 +12,10 @@ import pytest
 import torch
 from safetensors.torch import save, save_file
 
+from drivable.checkpoint import find_checkpoint, load_checkpoint
+from drivable.config.models import LiteSpec
 from drivable.errors import CheckpointError
+from drivable.models import build_model, load_pretrained
 from drivable.models.backbones.mit import MixTransformer
 from drivable.models.backbones.resnet import ResNet
 from drivable.models.pretrained import load_backbone_weights
@@ -110,6 +113,15 @@ def test_torchvision_names_load_as_they_are(tmp_path: Path) -> None:
     again = ResNet("resnet18")
     load_backbone_weights(again, "resnet18", str(tmp_path / "r.pth"))
     assert all(torch.equal(value, again.state_dict()[key]) for key, value in ours.state_dict().items())
+
+
+def test_of_a_whole_model_the_backbone_is_taken(tmp_path: Path) -> None:
+    start = load_checkpoint(find_checkpoint("drivable-lite"))
+    spec = LiteSpec(decoder="lraspp", pretrained=str(find_checkpoint("drivable-lite")))
+    model = build_model(spec, 3)
+    load_pretrained(model, spec)
+    weights = {f"backbone.{name}": value for name, value in model.backbone.state_dict().items()}
+    assert all(torch.equal(value, start.weights[name].to(value.dtype)) for name, value in weights.items())
 
 
 @pytest.mark.parametrize(

@@ -26,8 +26,9 @@ _HUB = {
 def load_backbone_weights(backbone: nn.Module, name: str, source: str) -> None:
     """Load published weights into a backbone.
 
-    Names of torchvision, timm, transformers and the authors' own code are understood; a classifier in the file is
-    left out, and anything else that does not fit is an error. Nothing in a file is executed.
+    Names of torchvision, timm, transformers, the authors' own code and this package's checkpoints are understood; a
+    classifier or a decoder in the file is left out, and anything else that does not fit is an error. Nothing in a file
+    is executed.
 
     Args:
         backbone: whose parameters and statistics are replaced, all of them or, on an error, none.
@@ -44,7 +45,7 @@ def load_backbone_weights(backbone: nn.Module, name: str, source: str) -> None:
     path = _published(name) if source == "imagenet" else Path(source)
     translate = _translator(backbone, name)
     weights: dict[str, Tensor] = {}
-    for published, tensor in _read(path).items():
+    for published, tensor in _backbone_alone(_read(path)).items():
         ours = translate(published)
         if ours is not None:
             weights.update(_split_key_value(ours, tensor))
@@ -117,6 +118,13 @@ def _read(path: Path) -> dict[str, Tensor]:
     if not named or not all(isinstance(value, Tensor) for value in values.values()):
         raise CheckpointError(f"{path}: expected tensors by name, got a {type(values).__name__} without them")
     return values
+
+
+def _backbone_alone(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Of a whole model's weights, ours or torchvision's, the backbone's; else all of them."""
+    prefix = "backbone."
+    own = {name.removeprefix(prefix): tensor for name, tensor in weights.items() if name.startswith(prefix)}
+    return own or weights
 
 
 def _split_key_value(name: str, tensor: Tensor) -> dict[str, Tensor]:
