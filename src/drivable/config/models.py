@@ -33,8 +33,8 @@ class ModelSpecBase(BaseModel):
 
     pretrained: str | None = Field(
         default=None,
-        description="Backbone weights: 'imagenet', the path of a file of weights (a checkpoint of another decoder too), "
-        "or null for a random start.",
+        description="Backbone weights: 'imagenet', the path of a file of weights (a whole model's too), or null for a "
+        "random start.",
     )
 
 
