@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from drivable.config import ModelSpec, Normalization, Recipe, parse_recipe
@@ -117,11 +117,8 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     }
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in checkpoint.weights.items()}
     with written_whole(path) as temporary:
-        try:
-            save_file(weights, temporary, metadata={_KEY: json.dumps(description)})
-        except SafetensorError as fault:
-            # The writer wraps the operating system's answer, a full disk for instance.
-            raise OSError(str(fault)) from fault
+        # Not its save_file, which lets nobody else read the file.
+        temporary.write_bytes(save(weights, metadata={_KEY: json.dumps(description)}))
 
 
 def load_checkpoint(path: Path) -> Checkpoint:

@@ -1,4 +1,5 @@
 import json
+import resource
 from pathlib import Path
 
 import pytest
@@ -98,19 +99,22 @@ def test_what_cannot_be_found(tmp_path: Path) -> None:
         find_checkpoint(tmp_path)
 
 
-def test_a_failed_write_keeps_the_old_checkpoint(
-    checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_write_keeps_the_old_checkpoint(checkpoint: Checkpoint, tmp_path: Path) -> None:
     path = tmp_path / "m.safetensors"
     save_checkpoint(path, checkpoint)
     before = path.read_bytes()
-
-    def full_disk(weights: object, filename: Path, metadata: object) -> None:
-        filename.write_bytes(b"half")
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("drivable.checkpoint.save_file", full_disk)
-    with pytest.raises(OutputError, match="No space left on device"):
-        save_checkpoint(path, checkpoint)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, limits[1]))
+    try:
+        with pytest.raises(OutputError, match="cannot be written: File too large"):
+            save_checkpoint(path, checkpoint)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert path.read_bytes() == before
     assert [entry.name for entry in tmp_path.iterdir()] == ["m.safetensors"]
+
+
+def test_others_may_read_a_checkpoint(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "m.safetensors", checkpoint)
+    (tmp_path / "other").write_text("")
+    assert (tmp_path / "m.safetensors").stat().st_mode == (tmp_path / "other").stat().st_mode
