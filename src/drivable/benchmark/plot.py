@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from matplotlib import colormaps
 from matplotlib.figure import Figure
 from matplotlib.ticker import ScalarFormatter
 
@@ -35,6 +36,7 @@ def write_pareto_plot(path: Path, rows: Sequence[Row]) -> None:
     """
     figure = Figure(figsize=(9, 4.5), layout="constrained")
     axes = figure.subplots()
+    axes.set_prop_cycle(color=colormaps["tab20"].colors)  # type: ignore[attr-defined]
     for row in rows:
         if row.strict3 is None:
             continue
