@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from torch.nn import functional as F
 
 from drivable.data.rendered import render, sample_scene
+from drivable.models.resizing import resize_pixels
 from drivable.segmenter.description import PIXELS
 from drivable.segmenter.openvino_resize import resize_in_int8
 
@@ -15,26 +15,25 @@ openvino = pytest.importorskip("openvino")
 @pytest.mark.parametrize(
     ("size", "working", "most_off"),
     [
-        ((360, 640), (256, 448), 0.8),
-        ((720, 1280), (256, 448), 0.8),
-        ((180, 320), (256, 448), 0.8),
-        ((480, 848), (256, 448), 0.8),
-        ((360, 448), (256, 448), 1e-3),
-        ((256, 448), (256, 448), 1e-3),
-        ((31, 33), (32, 32), 0.8),
+        ((360, 640), (256, 448), 0.2),
+        ((720, 1280), (256, 448), 0.2),
+        ((180, 320), (256, 448), 0.2),
+        ((480, 848), (256, 448), 0.2),
+        ((360, 448), (256, 448), 0.01),
+        ((256, 448), (256, 448), 0.01),
+        ((31, 33), (32, 32), 0.2),
     ],
 )
-def test_resizing_in_int8_is_less_than_a_grey_level_off(
+def test_resizing_in_int8_is_a_grey_level_off_at_most(
     size: tuple[int, int], working: tuple[int, int], most_off: float
 ) -> None:
     graph = _resizing_graph(size, working)
     resize_in_int8(graph)
     image = render(sample_scene(np.random.default_rng(0), size)).image
     answer = openvino.compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})([image[None]])[0]
-    planes = torch.from_numpy(image).permute(2, 0, 1)[None].float()
-    expected = F.interpolate(planes, size=working, mode="bilinear", antialias=True).numpy()
-    assert np.abs(answer - expected).max() < most_off
-    assert np.abs(answer - expected).mean() < most_off / 3
+    off = np.abs(answer - resize_pixels(torch.from_numpy(image).permute(2, 0, 1)[None], working).numpy())
+    assert off.max() <= 1
+    assert (off > 0).mean() < most_off
 
 
 def test_widths_with_little_in_common_are_not_resized_in_int8() -> None:

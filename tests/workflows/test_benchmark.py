@@ -1,6 +1,9 @@
 """Models timed side by side, and what is said of them."""
 
 import json
+import multiprocessing
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,17 +12,19 @@ import torch
 from typer.testing import CliRunner
 
 from drivable.benchmark import Ceiling, Row, Settings, benchmark, foreign, measure_ceilings, open_contender
+from drivable.benchmark.measure import peak_mib
 from drivable.benchmark.plot import pareto_front
 from drivable.checkpoint import find_checkpoint, load_checkpoint
 from drivable.cli.main import app
-from drivable.errors import CheckpointError, ConfigError
+from drivable.errors import CheckpointError, ConfigError, DrivableError
 from drivable.export import ExportSettings, export_model, rendered_pictures
 
 COLUMNS = {
-    "model", "runtime", "precision", "height", "width", "p50_ms", "p95_ms", "p50_with_io_ms", "images_per_s",
+    "model", "runtime", "precision", "height", "width", "p50_ms", "p95_ms", "p50_with_io_ms",
+    "p95_with_io_ms", "images_per_s",
     "peak_mib", "size_mib", "ceiling_share",
 }  # fmt: skip
-ROW = Row("a", "torch", "fp32", 90, 160, 10, 12, 13, 99, 120, 4, 300, 6, 1.0, 0.5)
+ROW = Row("a", "torch", "fp32", 90, 160, 10, 12, 13, 14, 99, 120, 4, 300, 6, 1.0, 0.5)
 
 
 @pytest.fixture(scope="module")
@@ -99,5 +104,32 @@ def test_what_cannot_be_timed_is_said(tmp_path: Path, onnx_file: Path) -> None:
         foreign(path)
     with pytest.raises(CheckpointError, match="no such file"):
         foreign(tmp_path / "none.onnx")
-    result = CliRunner().invoke(app, ["benchmark", "lite", "--plot", "plot.png"])
-    assert isinstance(result.exception, ConfigError)
+    path = tmp_path / "four.onnx"
+    torch.onnx.export(
+        torch.nn.Conv2d(3, 2, 1).eval(),
+        (torch.zeros(4, 3, 8, 8),),
+        path,
+        dynamo=True,
+        verbose=False,
+        external_data=False,
+    )
+    with pytest.raises(CheckpointError, match="takes 4 pictures at once"):
+        foreign(path)
+    for options in (["--plot", "plot.png"], ["--plot", "plot.xyz", "--data", "."], ["--size", "8x8"]):
+        result = CliRunner().invoke(app, ["benchmark", "lite", *options])
+        assert isinstance(result.exception, ConfigError)
+
+
+def test_a_killed_measurement_of_memory_is_an_error() -> None:
+    contender = open_contender("lite", (64, 96))
+
+    def kill() -> None:
+        while not (children := multiprocessing.active_children()):
+            time.sleep(0.01)
+        children[0].kill()
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    with pytest.raises(DrivableError, match="was killed"):
+        peak_mib(contender, Settings((64, 96)))
+    killer.join()

@@ -2,10 +2,11 @@
 
 from drivable.benchmark.ceiling import Ceiling, measure_ceilings
 from drivable.benchmark.contenders import Contender, foreign, open_contender, untrained
-from drivable.benchmark.measure import Row, Settings, benchmark, machine
+from drivable.benchmark.measure import WARM_S, Row, Settings, benchmark, machine
 from drivable.benchmark.plot import write_pareto_plot
 
 __all__ = [
+    "WARM_S",
     "Ceiling",
     "Contender",
     "Row",

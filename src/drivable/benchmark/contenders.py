@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from pydantic import TypeAdapter
 
 from drivable.checkpoint import Checkpoint, Preprocessing, find_checkpoint
@@ -20,14 +19,13 @@ from drivable.models import MODELS, build_model, default_spec
 from drivable.models.cost import model_cost
 from drivable.segmenter import (
     ExportedSegmenter,
-    OpenVINOSegmenter,
-    ProgramSegmenter,
     Segmenter,
     TorchPrecision,
     TorchSegmenter,
     load,
 )
 from drivable.segmenter.onnx_segmenter import open_session
+from drivable.segmenter.runtimes import first_line
 
 Size = tuple[int, int]
 # Of an input whose height and width are free, in a file of another tool.
@@ -116,11 +114,17 @@ def open_contender(
         about = segmenter.description
         spec: ModelSpec = TypeAdapter(ModelSpec).validate_python(about.model)
         gmacs = model_cost(spec, about.size or size, about.labels.num_classes).gmacs
-        files = [segmenter.path, segmenter.path.with_suffix(".bin")]
-        runtime = _runtime(segmenter)
-        mib = sum(file.stat().st_size for file in files[: 2 if runtime == "openvino" else 1]) / 2**20
-        on_cpu = device == "cpu" or not torch.cuda.is_available()
-        return Contender(name, runtime, about.precision, segmenter.segment_batch, mib, gmacs, on_cpu, segmenter)
+        mib = sum(file.stat().st_size for file in segmenter.files) / 2**20
+        return Contender(
+            name,
+            segmenter.runtime,
+            about.precision,
+            segmenter.segment_batch,
+            mib,
+            gmacs,
+            segmenter.on_cpu,
+            segmenter,
+        )
     assert isinstance(segmenter, TorchSegmenter)
     checkpoint = segmenter.checkpoint
     cost = model_cost(checkpoint.spec, checkpoint.preprocessing.size, checkpoint.labels.num_classes)
@@ -146,17 +150,19 @@ def foreign(path: Path, num_threads: int | None = None) -> Contender:
     255 where it takes floats; channels stand where the input has three.
 
     Raises:
-        CheckpointError: where it cannot be read, or does not take one picture of three channels.
+        CheckpointError: where it cannot be read or run, or does not take one picture of three channels.
         ConfigError: where ONNX Runtime is not installed.
     """
     session = open_session(path, "cpu", num_threads)
     entries = session.get_inputs()
-    shape, kind = list(entries[0].shape), entries[0].type
-    if len(entries) != 1 or len(shape) != 4 or 3 not in (shape[1], shape[3]) or kind not in _KINDS:
+    shape, kind = (list(entries[0].shape), entries[0].type) if len(entries) == 1 else ([], "")
+    if len(shape) != 4 or 3 not in (shape[1], shape[3]) or kind not in _KINDS:
+        told = ", ".join(f"{entry.type} {entry.shape}" for entry in entries) or "none"
         raise CheckpointError(
-            f"{path}: its {len(entries)} inputs begin with {kind} {shape}, expected one of uint8 or float pictures "
-            "with three channels"
+            f"{path}: its inputs are {told}, expected one of uint8 or float pictures of three channels"
         )
+    if isinstance(shape[0], int) and shape[0] != 1:
+        raise CheckpointError(f"{path}: takes {shape[0]} pictures at once, expected one or any number")
     planar = shape[1] == 3
     height, width = (
         side if isinstance(side, int) else free
@@ -170,7 +176,11 @@ def foreign(path: Path, num_threads: int | None = None) -> Contender:
             if kind != "tensor(uint8)":
                 resized = (resized * np.float32(1 / 255)).astype(_KINDS[kind])
             pixels = np.ascontiguousarray(resized.transpose(2, 0, 1) if planar else resized)
-            answers.append(session.run(None, {entries[0].name: pixels[None]})[0])
+            try:
+                answers.append(session.run(None, {entries[0].name: pixels[None]})[0])
+            # Everything: its errors have no parent of their own.
+            except Exception as fault:
+                raise CheckpointError(f"{path}: cannot take one picture: {first_line(fault)}") from fault
         return answers
 
     precision = {"tensor(float16)": "fp16", "tensor(uint8)": "as written"}.get(kind, "fp32")
@@ -183,11 +193,3 @@ _KINDS: dict[str, Any] = {
     "tensor(float16)": np.float16,
     "tensor(uint8)": np.uint8,
 }
-
-
-def _runtime(segmenter: ExportedSegmenter) -> str:
-    if isinstance(segmenter, OpenVINOSegmenter):
-        return "openvino"
-    if isinstance(segmenter, ProgramSegmenter):
-        return segmenter.path.suffix.removeprefix(".")
-    return "onnxruntime"

@@ -8,6 +8,8 @@ import platform
 import sys
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,6 +22,7 @@ from drivable.benchmark.ceiling import Ceiling
 from drivable.benchmark.contenders import Contender, Size, foreign, open_contender
 from drivable.data.pictures import Pixels, read_image
 from drivable.data.rendered import render, sample_scene
+from drivable.errors import DrivableError
 from drivable.segmenter import TorchPrecision
 
 _NUM_PICTURES = 8
@@ -27,7 +30,7 @@ _NUM_WARM_UP = 2
 # Worker threads of one runtime go on spinning for a moment after their work, at the cost of whoever is next.
 _REST_S = 0.01
 # In use one model runs at a time: its weights are in the caches, the clock is up. A small one takes several calls.
-_WARM_S = 0.02
+WARM_S = 0.02
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,7 @@ class Row:
         p50_ms: median from a picture in memory to its label map.
         p95_ms: 95th percentile of the same.
         p50_with_io_ms: median from a JPEG file to the label map.
+        p95_with_io_ms: 95th percentile of the same.
         images_per_s: one picture after the other.
         batch_images_per_s: ``batch`` at once.
         batch: how many.
@@ -80,6 +84,7 @@ class Row:
     p50_ms: float
     p95_ms: float
     p50_with_io_ms: float
+    p95_with_io_ms: float
     images_per_s: float
     batch_images_per_s: float
     batch: int
@@ -96,7 +101,9 @@ def benchmark(
     ceilings: dict[str, Ceiling],
     on_round: Callable[[], None] = lambda: None,
 ) -> list[Row]:
-    """Measure models side by side: in every round each segments one rendered road, right after some that are not timed.
+    """Measure models side by side: in every round each segments one rendered road from memory and one from its file.
+
+    Right before, it segments that picture for 20 ms that are not timed.
 
     Args:
         contenders: what to measure.
@@ -114,12 +121,14 @@ def benchmark(
         files = [Path(folder) / f"{index}.jpg" for index in range(_NUM_PICTURES)]
         for picture, file in zip(pictures, files, strict=True):
             Image.fromarray(picture).save(file, quality=90)
-        in_memory = _interleaved(contenders, settings.rounds, on_round, lambda i: [pictures[i % _NUM_PICTURES]])
-        with_io = _interleaved(
-            contenders, settings.rounds, on_round, lambda i: [read_image(files[i % _NUM_PICTURES])], reads=True
+        in_memory, with_io = _interleaved(
+            contenders,
+            settings.rounds,
+            on_round,
+            [lambda i: [pictures[i % _NUM_PICTURES]], lambda i: [read_image(files[i % _NUM_PICTURES])]],
         )
     together = (pictures * settings.batch)[: settings.batch]
-    batches = _interleaved(contenders, max(3, settings.rounds // 4), on_round, lambda _: together)
+    [batches] = _interleaved(contenders, max(3, settings.rounds // 4), on_round, [lambda _: together])
     rows = []
     for index, contender in enumerate(contenders):
         p50 = float(np.median(in_memory[index]))
@@ -134,6 +143,7 @@ def benchmark(
                 p50_ms=p50,
                 p95_ms=float(np.percentile(in_memory[index], 95)),
                 p50_with_io_ms=float(np.median(with_io[index])),
+                p95_with_io_ms=float(np.percentile(with_io[index], 95)),
                 images_per_s=1e3 / float(np.mean(in_memory[index])),
                 batch_images_per_s=1e3 * settings.batch / float(np.mean(batches[index])),
                 batch=settings.batch,
@@ -150,22 +160,22 @@ def _interleaved(
     contenders: Sequence[Contender],
     rounds: int,
     on_round: Callable[[], None],
-    pictures_of: Callable[[int], Sequence[Pixels]],
-    reads: bool = False,
-) -> list[list[float]]:
-    """Times in ms by contender; with ``reads`` they hold the getting of the pictures."""
-    times_ms: list[list[float]] = [[] for _ in contenders]
+    sources: Sequence[Callable[[int], Sequence[Pixels]]],
+) -> list[list[list[float]]]:
+    """Times in ms by source of pictures and contender; they hold the getting of the pictures."""
+    times_ms: list[list[list[float]]] = [[[] for _ in contenders] for _ in sources]
     for number in range(rounds + _NUM_WARM_UP):
-        for contender, own in zip(contenders, times_ms, strict=True):
-            pictures = pictures_of(number)
-            time.sleep(_REST_S)
-            start = time.perf_counter()
-            while time.perf_counter() - start < _WARM_S:
-                contender.segment_batch(pictures)
-            start = time.perf_counter()
-            contender.segment_batch(pictures_of(number) if reads else pictures)
-            if number >= _NUM_WARM_UP:
-                own.append((time.perf_counter() - start) * 1e3)
+        for index, contender in enumerate(contenders):
+            for pictures_of, own in zip(sources, times_ms, strict=True):
+                pictures = pictures_of(number)
+                time.sleep(_REST_S)
+                start = time.perf_counter()
+                while time.perf_counter() - start < WARM_S:
+                    contender.segment_batch(pictures)
+                start = time.perf_counter()
+                contender.segment_batch(pictures_of(number))
+                if number >= _NUM_WARM_UP:
+                    own[index].append((time.perf_counter() - start) * 1e3)
         on_round()
     return times_ms
 
@@ -178,9 +188,20 @@ def _ceiling_share(contender: Contender, p50_ms: float, ceilings: dict[str, Ceil
 
 
 def peak_mib(contender: Contender, settings: Settings) -> float:
-    """Largest resident memory of a fresh process that loads a model and segments three pictures, in MiB."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return float(pool.apply(_peak_mib, (contender.name, contender.is_foreign, settings, contender.torch_precision)))
+    """Largest resident memory of a fresh process that loads a model and segments three pictures, in MiB.
+
+    Raises:
+        DrivableError: where that process was killed.
+    """
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        task = pool.submit(_peak_mib, contender.name, contender.is_foreign, settings, contender.torch_precision)
+        try:
+            return task.result()
+        except BrokenProcessPool as fault:
+            raise DrivableError(
+                f"{contender.name}: the process that measures its memory was killed, most often for want of memory; "
+                "give a smaller --size"
+            ) from fault
 
 
 def _peak_mib(name: str, is_foreign: bool, settings: Settings, precision: TorchPrecision | None) -> float:

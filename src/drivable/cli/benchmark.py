@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -16,6 +15,9 @@ from drivable.errors import ConfigError
 if TYPE_CHECKING:
     from drivable.benchmark import Contender, Row
     from drivable.segmenter import TorchPrecision
+
+# Of the pictures, in pixels.
+_LEAST_SIDE = 32
 
 
 def benchmark(
@@ -48,15 +50,28 @@ def benchmark(
     """Time models in turns, in one run, against what this machine can do."""
     from dataclasses import asdict, replace
 
-    from drivable.benchmark import Settings, foreign, machine, measure_ceilings, open_contender, write_pareto_plot
+    from drivable.benchmark import (
+        WARM_S,
+        Settings,
+        foreign,
+        machine,
+        measure_ceilings,
+        open_contender,
+        write_pareto_plot,
+    )
     from drivable.benchmark import benchmark as run_benchmark
     from drivable.files import write_json
     from drivable.progress import progress
     from drivable.segmenter import is_exported
+    from drivable.segmenter.runtimes import num_cores
 
     if plot is not None and data is None:
         raise ConfigError("--plot shows scores against time; give labelled pictures with --data")
-    settings = Settings(parse_size(size), rounds, batch, threads or os.cpu_count() or 1, device)
+    if plot is not None and plot.suffix != ".png":
+        raise ConfigError(f"--plot {plot}: expected the name of a .png file")
+    settings = Settings(parse_size(size), rounds, batch, threads or num_cores(), device)
+    if min(settings.size) < _LEAST_SIDE:
+        raise ConfigError(f"--size {size}: roads are rendered at {_LEAST_SIDE}x{_LEAST_SIDE} or more")
     contenders = []
     in_torch: list[TorchPrecision] = ["fp32", "bf16"] if precision == "both" else [precision]
     for model in models:
@@ -74,12 +89,15 @@ def benchmark(
             f"limit in {kind}, 1e9 operations a second: {ceiling.product_gops:.0f} in products, "
             f"{ceiling.convolution_gops:.0f} in convolutions"
         )
-    print(f"{rounds} rounds in turns; pictures are rendered roads, from memory to label map, and from JPEG")
+    print(
+        f"{rounds} rounds in turns, each after {1e3 * WARM_S:.0f} ms to warm up; pictures are rendered roads, from "
+        "memory to label map, and from JPEG"
+    )
+    if json is not None:
+        write_json(json, [asdict(row) for row in rows])
     if plot is not None:
         write_pareto_plot(plot, rows)
         print(f"written: {plot}")
-    if json is not None:
-        write_json(json, [asdict(row) for row in rows])
 
 
 def _told(row: Row) -> dict[str, Any]:
@@ -92,6 +110,7 @@ def _told(row: Row) -> dict[str, Any]:
         "p50 ms": row.p50_ms,
         "p95 ms": row.p95_ms,
         "p50 ms from JPEG": row.p50_with_io_ms,
+        "p95 ms from JPEG": row.p95_with_io_ms,
         "pictures/s": row.images_per_s,
         f"pictures/s, {row.batch} at once": row.batch_images_per_s,
         "peak MiB": row.peak_mib,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -13,8 +14,10 @@ from drivable.errors import ConfigError
 
 if TYPE_CHECKING:
     from drivable.checkpoint import Checkpoint
+    from drivable.data.samples import Sample
     from drivable.export import LabelledPictures
 
+Kind = Literal["checkpoint", "onnx", "openvino", "torchscript", "torch-export"]
 # Enough for the ranges of activations, and for a score to within a point of another on the same pictures.
 _NUM_TRAIN, _NUM_CHECK = 200, 150
 
@@ -23,9 +26,9 @@ def export(
     model: Annotated[str, typer.Argument(help="A run folder, a checkpoint file or a shipped model's name.")],
     out: Annotated[Path, typer.Option(help="File to write: .onnx, .xml, .torchscript, .pt2 or .safetensors.")],
     to: Annotated[
-        Literal["checkpoint", "onnx", "openvino", "torchscript", "torch-export"],
-        typer.Option(help="Runtime; checkpoint: one file for this tool."),
-    ] = "checkpoint",
+        Kind | None,
+        typer.Option(help="Runtime; checkpoint: one file for this tool. By the name of --out without."),
+    ] = None,
     precision: Annotated[
         Literal["fp32", "fp16", "bf16", "int8"] | None,
         typer.Option(help="fp16 without for a checkpoint, fp32 for the others."),
@@ -51,14 +54,25 @@ def export(
 ) -> None:
     """Write a trained model for another runtime, checked to be the same model."""
     from drivable.checkpoint import find_checkpoint, load_checkpoint
-    from drivable.export import ExportSettings, export_checkpoint, export_model, rendered_pictures
+    from drivable.export import SUFFIXES, ExportSettings, export_checkpoint, export_model, rendered_pictures
     from drivable.files import write_json
+    from drivable.segmenter import is_exported
 
+    target = to or next((target for target, suffix in SUFFIXES.items() if suffix == out.suffix), None)
+    if target is None or SUFFIXES[target] != out.suffix:
+        raise ConfigError(
+            f"{out}: the name of a file{'' if to is None else f' for {to}'} must end in "
+            f"{' or '.join(SUFFIXES.values()) if to is None else SUFFIXES[to]}"
+        )
+    if is_exported(model):
+        raise ConfigError(f"{model}: is exported already; give the checkpoint that it was exported from")
+    if data is None and (splits is not None or layout != "auto" or ids is not None):
+        raise ConfigError("--splits, --layout and --ids say how to read --data; give it too")
     checkpoint = load_checkpoint(find_checkpoint(model))
     is_free = size == "dynamic"
     at = None if size is None or is_free else parse_size(size)
     parity: dict[str, Any]
-    if to == "checkpoint":
+    if target == "checkpoint":
         if precision in ("bf16", "int8") or is_free or data or force or outputs != "ids" or upsampling != "exact":
             raise ConfigError(
                 "--to checkpoint knows --precision fp32 or fp16 and --size HEIGHTxWIDTH; say --to RUNTIME"
@@ -67,18 +81,22 @@ def export(
         parity = {"agreement": {"rendered roads": share}, "passed": True}
     else:
         settings = ExportSettings(
-            to,
+            target,
             precision or "fp32",
             None if is_free else at or checkpoint.preprocessing.size,
             outputs,
             upsampling,
             force,
         )
-        pictures = rendered_pictures() if data is None else _labelled_pictures(data, checkpoint, splits, layout, ids)
+        pictures = rendered_pictures()
+        if data is not None:
+            num_train = _NUM_TRAIN if settings.precision == "int8" else 0
+            num_check = _NUM_CHECK if settings.is_scored else len(pictures.check)
+            pictures = _labelled_pictures(data, checkpoint, splits, layout, ids, num_train, num_check)
         parity = export_model(checkpoint, out, settings, pictures).parity
     print_table(["pixels that keep their class", "share"], [[key, share] for key, share in parity["agreement"].items()])
     print_table(["checked", "value"], [[key, _told(value)] for key, value in parity.items() if key != "agreement"])
-    files = [out, *([out.with_suffix(".bin")] if to == "openvino" else [])]
+    files = [out, *([out.with_suffix(".bin")] if target == "openvino" else [])]
     mib = sum(file.stat().st_size for file in files) / 2**20
     print(f"{' and '.join(map(str, files))}: {mib:.2f} MiB")
     if json is not None:
@@ -86,7 +104,13 @@ def export(
 
 
 def _labelled_pictures(
-    data: str, checkpoint: Checkpoint, splits: str | None, layout: str, ids: str | None
+    data: str,
+    checkpoint: Checkpoint,
+    splits: str | None,
+    layout: str,
+    ids: str | None,
+    num_train: int,
+    num_check: int,
 ) -> LabelledPictures:
     from drivable.data import open_data, select_split
     from drivable.data.samples import read_pair
@@ -99,19 +123,18 @@ def _labelled_pictures(
         )
     remembered = None if checkpoint.recipe is None else checkpoint.recipe.data.splits
     folder = agreed_splits(road_data, splits, [remembered])
-    train, check = (
-        samples[:: max(1, len(samples) // most)][:most]
-        for samples, most in (
-            (select_split(road_data, "train", folder), _NUM_TRAIN),
-            (select_split(road_data, "val", folder), _NUM_CHECK),
-        )
-    )
+    train = _spread(select_split(road_data, "train", folder), num_train) if num_train else []
+    check = _spread(select_split(road_data, "val", folder), num_check)
     return LabelledPictures(
         [read_pair(sample)[0] for sample in train],
         [read_pair(sample) for sample in check],
         road_data.labels,
-        f"{data}: {len(train)} of train, {len(check)} of val",
+        f"{data}: " + (f"{len(train)} of train, " if train else "") + f"{len(check)} of val",
     )
+
+
+def _spread(samples: Sequence[Sample], most: int) -> Sequence[Sample]:
+    return samples[:: max(1, len(samples) // most)][:most]
 
 
 def _told(value: object) -> str | float:

@@ -1,7 +1,14 @@
 """Trained models for other runtimes and to pass on, checked to be the same model."""
 
 from drivable.export.checkpoint import export_checkpoint
-from drivable.export.export import ExportSettings, export_model
+from drivable.export.export import SUFFIXES, ExportSettings, export_model
 from drivable.export.parity import LabelledPictures, rendered_pictures
 
-__all__ = ["ExportSettings", "LabelledPictures", "export_checkpoint", "export_model", "rendered_pictures"]
+__all__ = [
+    "SUFFIXES",
+    "ExportSettings",
+    "LabelledPictures",
+    "export_checkpoint",
+    "export_model",
+    "rendered_pictures",
+]

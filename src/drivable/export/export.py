@@ -11,42 +11,47 @@ from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import torch
+from numpy.typing import NDArray
 
 from drivable.checkpoint import Checkpoint
+from drivable.data.pictures import Pixels
 from drivable.errors import CheckpointError, ConfigError
 from drivable.export import onnx_file, openvino_file, program_file
 from drivable.export.graph import ExportedGraph, Outputs, Upsampling
 from drivable.export.parity import (
     LEAST_AGREEMENT,
     MOST_LOSS,
+    MOST_OFF,
     LabelledPictures,
     agreement,
     medians_ms,
+    most_off,
     strict3,
 )
 from drivable.export.quantization import Budget, Quantizable, is_transformer, quantize
 from drivable.files import file_fingerprint, written_whole
 from drivable.models.folding import fold_batch_norm
-from drivable.segmenter import OpenVINOSegmenter, TorchSegmenter, load
+from drivable.segmenter import ExportedSegmenter, OpenVINOSegmenter, TorchSegmenter, load
 from drivable.segmenter.description import ExportDescription
 from drivable.segmenter.graph import SegmenterGraph
 
 Target = Literal["onnx", "openvino", "torchscript", "torch-export"]
 Precision = Literal["fp32", "fp16", "bf16", "int8"]
-SUFFIXES: dict[str, str] = {
+SUFFIXES: dict[Literal["checkpoint", Target], str] = {
+    "checkpoint": ".safetensors",
     "onnx": ".onnx",
     "openvino": ".xml",
     "torchscript": ".torchscript",
     "torch-export": ".pt2",
 }
-PRECISIONS: dict[str, tuple[str, ...]] = {
+PRECISIONS: dict[Target, tuple[str, ...]] = {
     "onnx": ("fp32", "fp16", "int8"),
     "openvino": ("fp32", "fp16", "bf16", "int8"),
     "torchscript": ("fp32",),
     "torch-export": ("fp32",),
 }
 # Rounding alone changes pixels at every border; what counts is the score.
-_SCORED = ("bf16", "int8")
+_ROUNDED = ("bf16", "int8")
 
 Save = Callable[[Path, ExportDescription], None]
 # Converts, and says which layers stay in float although the rest does not.
@@ -73,6 +78,11 @@ class ExportSettings:
     upsampling: Upsampling = "exact"
     force: bool = False
 
+    @property
+    def is_scored(self) -> bool:
+        """Whether the check compares ``strict3``, and not pixels alone."""
+        return self.precision in _ROUNDED or self.upsampling == "fast"
+
 
 def export_model(
     checkpoint: Checkpoint, path: Path, settings: ExportSettings, pictures: LabelledPictures
@@ -80,8 +90,8 @@ def export_model(
     """Export a model, unless what came out is another model.
 
     The exported file and torch segment the same pictures of several sizes. In float32, and with float16 weights, 99.9 %
-    of the pixels of every size must get the same class. In bf16 and int8 ``strict3`` may be one point lower; int8 must
-    also be faster than float32 in the same runtime.
+    of the pixels of every size must get the same class. In bf16 and int8, and with fast upsampling, ``strict3`` may be
+    one point lower; int8 must also be faster than float32 in the same runtime.
 
     Args:
         checkpoint: what was trained.
@@ -114,9 +124,13 @@ def export_model(
         # Hardly anything but the resizes of the others is left.
         rest="bf16" if is_transformer(checkpoint.spec.name) else "fp32",
     )
-    reference = _Reference(checkpoint, settings)
+    segmenter = TorchSegmenter(checkpoint, "cpu")
+    reference = SegmenterGraph(segmenter.graph.model, settings.size, segmenter.graph.temperature)
+    stride = reference.model.stride
+    if settings.upsampling == "fast" and (settings.size is None or any(side % stride for side in settings.size)):
+        raise ConfigError(f"fast upsampling needs a --size of multiples of {stride}, got {settings.size}")
     with torch.no_grad():
-        candidates, save_float = _converted(reference.exported, settings, pictures, checkpoint)
+        candidates, save_float = _converted(_graph(checkpoint, reference, settings), settings, pictures, checkpoint)
     with _files(path) as temporary:
         for candidate in candidates:
             save, kept_in_float = candidate()
@@ -133,32 +147,11 @@ def export_model(
     return description
 
 
-class _Reference(TorchSegmenter):
-    """The model in torch, by the very graph that is exported."""
-
-    def __init__(self, checkpoint: Checkpoint, settings: ExportSettings) -> None:
-        super().__init__(checkpoint, "cpu")
-        # Batch normalisation only: other runtimes pad one side as they are told.
-        model = fold_batch_norm(checkpoint.build())
-        graph = SegmenterGraph(model, settings.size, self.graph.temperature)
-        stride = model.stride
-        if settings.upsampling == "fast" and (settings.size is None or any(side % stride for side in settings.size)):
-            raise ConfigError(f"fast upsampling needs a --size of multiples of {stride}, got {settings.size}")
-        graph.rounds = False
-        self.exported = ExportedGraph(graph, settings.outputs, settings.upsampling).eval().requires_grad_(False)
-        self.exact = graph
-        self.graph = _Ids(self.exported, settings.outputs)  # type: ignore[assignment]
-
-
-class _Ids(torch.nn.Module):
-    def __init__(self, exported: ExportedGraph, outputs: Outputs) -> None:
-        super().__init__()
-        self.exported = exported
-        self.outputs = outputs
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        answer: torch.Tensor = self.exported(images)
-        return answer.argmax(dim=1).to(torch.uint8) if self.outputs == "probabilities" else answer
+def _graph(checkpoint: Checkpoint, reference: SegmenterGraph, settings: ExportSettings) -> ExportedGraph:
+    """What is exported: the reference without what is done for torch alone."""
+    model = fold_batch_norm(checkpoint.build())
+    graph = SegmenterGraph(model, settings.size, reference.temperature)
+    return ExportedGraph(graph, settings.outputs, settings.upsampling).eval().requires_grad_(False)
 
 
 def _refuse(path: Path, settings: ExportSettings) -> None:
@@ -169,6 +162,11 @@ def _refuse(path: Path, settings: ExportSettings) -> None:
     suffix = SUFFIXES[settings.target]
     if path.suffix != suffix:
         raise ConfigError(f"{path}: the name of a file for {settings.target} must end in {suffix}")
+    for file in (path, path.with_suffix(".bin")) if settings.target == "openvino" else (path,):
+        if file.is_dir():
+            raise ConfigError(f"{file}: a folder, expected the name of a file to write")
+    if settings.upsampling == "fast" and settings.outputs == "probabilities":
+        raise ConfigError("fast upsampling enlarges ids; leave --outputs probabilities or --upsampling fast out")
 
 
 def _converted(
@@ -228,7 +226,7 @@ def _int8(
 
 
 def _checked(
-    reference: _Reference,
+    reference: SegmenterGraph,
     file: Path,
     settings: ExportSettings,
     pictures: LabelledPictures,
@@ -236,38 +234,41 @@ def _checked(
 ) -> tuple[dict[str, Any], list[str]]:
     """What was measured, and what is wrong."""
     exported = load(file, "cpu")
+    assert isinstance(exported, ExportedSegmenter)
     # What other programs run of the file, where this one replaces a part of it.
     as_written = OpenVINOSegmenter(file, "cpu", as_written=True) if settings.target == "openvino" else exported
-    shares = agreement(reference, as_written, pictures)
+    shares = agreement(_in_torch(ExportedGraph(reference, "ids", settings.upsampling)), as_written, pictures)
     parity: dict[str, Any] = {"agreement": shares, "pictures": pictures.name}
     faults = []
-    if settings.precision not in _SCORED:
+    if settings.precision not in _ROUNDED:
         worst = min(shares, key=lambda size: shares[size])
         if shares[worst] < LEAST_AGREEMENT:
             faults.append(
                 f"only {shares[worst]:.3%} of the pixels of pictures of {worst} keep their class, expected "
                 f"{LEAST_AGREEMENT:.1%}"
             )
-    if settings.precision in _SCORED or settings.upsampling == "fast":
-        parity["strict3 in torch"] = strict3(reference.segment, pictures.check, pictures.labels)
+    if settings.outputs == "probabilities":
+        probabilities = _in_torch(ExportedGraph(reference, "probabilities", "exact"))
+        parity["probabilities off by"] = most_off(probabilities, as_written, pictures)
+        limit = MOST_OFF[settings.precision in _ROUNDED]
+        if parity["probabilities off by"] > limit:
+            faults.append(f"probabilities are {parity['probabilities off by']:.4f} off on average, expected {limit}")
+    if settings.is_scored:
+        parity["strict3 in torch"] = strict3(_in_torch(reference), pictures.check, pictures.labels)
         parity["strict3"] = min(
             strict3(segmenter.segment, pictures.check, pictures.labels)
             for segmenter in dict.fromkeys((exported, as_written))
         )
+        parity["strict3 lost"] = parity["strict3 in torch"] - parity["strict3"]
         if _loses_too_much(parity):
             faults.append(
                 f"strict3 falls from {parity['strict3 in torch']:.4f} to {parity['strict3']:.4f} on "
                 f"{len(pictures.check)} pictures ({pictures.name}), {MOST_LOSS} may be lost"
             )
-    if settings.upsampling == "fast":
-        with torch.inference_mode():
-            parity["strict3 with exact upsampling"] = strict3(
-                lambda image: reference.exact(torch.from_numpy(image[None]))[0].numpy(), pictures.check, pictures.labels
-            )
     if save_float is not None:
         with TemporaryDirectory() as folder:
             twin = Path(folder) / f"float{SUFFIXES[settings.target]}"
-            save_float(twin, replace(exported.description, precision="fp32"))  # type: ignore[attr-defined]
+            save_float(twin, replace(exported.description, precision="fp32"))
             fast, slow = medians_ms([exported, load(twin, "cpu")], pictures.check[0][0])
         parity["ms"], parity["ms in fp32"] = fast, slow
         if fast >= slow:
@@ -275,16 +276,27 @@ def _checked(
     return parity, faults
 
 
+def _in_torch(graph: torch.nn.Module) -> Callable[[Pixels], NDArray[Any]]:
+    """A picture (H, W, 3) -> what a graph gives for it."""
+
+    @torch.inference_mode()
+    def run(image: Pixels) -> NDArray[Any]:
+        answer: NDArray[Any] = graph(torch.from_numpy(image[None]))[0].numpy()
+        return answer
+
+    return run
+
+
 def _loses_too_much(parity: dict[str, Any]) -> bool:
-    return bool("strict3" in parity and parity["strict3 in torch"] - parity["strict3"] > MOST_LOSS)
+    return bool(parity.get("strict3 lost", 0) > MOST_LOSS)
 
 
 @contextmanager
 def _files(path: Path) -> Iterator[Path]:
-    """A temporary name for the file; OpenVINO's second file goes with it."""
+    """A temporary name for the file; OpenVINO's second file goes with it, and is there before what refers to it."""
     if path.suffix != SUFFIXES["openvino"]:
         with written_whole(path) as temporary:
             yield temporary
         return
-    with written_whole(path.with_suffix(".bin")), written_whole(path) as temporary:
+    with written_whole(path) as temporary, written_whole(path.with_suffix(".bin")):
         yield temporary

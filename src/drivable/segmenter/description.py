@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from drivable.checkpoint import Calibration
-from drivable.errors import CheckpointError
+from drivable.errors import CheckpointError, ConfigError
 from drivable.labels import LabelSet
 
 KEY = "drivable"
@@ -68,7 +68,7 @@ class ExportDescription:
                 "known; export it with drivable export, or time it as it is with drivable benchmark --against"
             )
         try:
-            values = json.loads(text)
+            values = dict(json.loads(text))
             version = values.pop("format_version")
             if version != _FORMAT_VERSION:
                 raise CheckpointError(
@@ -83,5 +83,5 @@ class ExportDescription:
                 calibration=None if calibration is None else Calibration(**calibration),
                 **values,
             )
-        except (KeyError, TypeError, ValueError) as fault:
+        except (AttributeError, KeyError, TypeError, ValueError, ConfigError) as fault:
             raise CheckpointError(f"{where}: its description is damaged ({fault}); export it again") from fault

@@ -15,6 +15,7 @@ from drivable.labels import LabelSet
 from drivable.segmenter.batched import check_image, segment_by_size
 from drivable.segmenter.description import ExportDescription
 from drivable.segmenter.protocol import Image, LabelMap, Origin, Probabilities
+from drivable.segmenter.runtimes import first_line
 
 
 class ExportedSegmenter(ABC):
@@ -28,6 +29,21 @@ class ExportedSegmenter(ABC):
     def __init__(self, path: Path, description: ExportDescription) -> None:
         self.path = path
         self.description = description
+
+    @property
+    @abstractmethod
+    def runtime(self) -> str:
+        """What runs it."""
+
+    @property
+    @abstractmethod
+    def on_cpu(self) -> bool:
+        """Whether it computes on the CPU."""
+
+    @property
+    def files(self) -> Sequence[Path]:
+        """All that it consists of."""
+        return [self.path]
 
     @abstractmethod
     def run(self, images: Image) -> NDArray[Any]:
@@ -79,11 +95,20 @@ class ExportedSegmenter(ABC):
 
     def _run(self, images: Image) -> NDArray[Any]:
         try:
-            return self.run(images)
+            answer = self.run(images)
         # Everything: the runtimes have no errors in common.
         except Exception as fault:
             height, width = images.shape[1:3]
             raise CheckpointError(
-                f"{self.path}: its graph cannot take {len(images)} pictures of {height}x{width}: "
-                f"{str(fault).strip().splitlines()[0][:300]}; export it with free sizes"
+                f"{self.path}: its graph cannot take {len(images)} pictures of {height}x{width}: {first_line(fault)}"
             ) from fault
+        num, *size = images.shape[:3]
+        expected = (
+            (num, self.labels.num_classes, *size) if self.description.outputs == "probabilities" else (num, *size)
+        )
+        if answer.shape != expected:
+            raise CheckpointError(
+                f"{self.path}: its graph gives {answer.shape} for pictures {images.shape}, expected {expected}; its "
+                "description belongs to another graph"
+            )
+        return answer

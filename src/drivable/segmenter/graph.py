@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from drivable.models import SegmentationModel
-from drivable.models.resizing import resize
+from drivable.models.resizing import resize, resize_pixels
 
 # Axes: N pictures, H and W rows and columns of the picture, h and w of the network's working size, K classes.
 
@@ -15,9 +15,8 @@ from drivable.models.resizing import resize
 class SegmenterGraph(nn.Module):
     """Resize, normalise, pad, run the network, crop, bring the logits to the picture's size, choose the class.
 
-    Pictures are resized by bilinear interpolation with a filter as wide as the shrinkage (Pillow's ``BILINEAR``, ONNX's
-    ``Resize`` with ``antialias``), which every runtime has. Logits are enlarged before the class is chosen, so that
-    borders fall between pixels of the picture and not of the network's grid.
+    Pictures are resized as by Pillow's ``BILINEAR``, everywhere alike. Logits are enlarged before the class is chosen,
+    so that borders fall between pixels of the picture and not of the network's grid.
 
     Args:
         model: in evaluation mode.
@@ -35,8 +34,6 @@ class SegmenterGraph(nn.Module):
         self.model = model
         self.size = size
         self.temperature = temperature
-        # Whole grey levels are four times faster on a CPU and at most half a level apart; a pixel in 1,000 changes.
-        self.rounds = True
 
     def forward(self, images: Tensor) -> Tensor:
         """RGB (N, H, W, 3) uint8 -> ids (N, H, W) uint8."""
@@ -69,10 +66,8 @@ class SegmenterGraph(nn.Module):
         return resize(planes.contiguous(), (images.shape[1], images.shape[2]))
 
     def _working(self, pixels: Tensor, size: tuple[int, int]) -> Tensor:
-        if size != tuple(pixels.shape[-2:]):
-            stays_whole = torch.compiler.is_exporting() or (self.rounds and pixels.device.type == "cpu")
-            pixels = resize(pixels if stays_whole else pixels.float(), size, antialias=True)
-        return pixels.float().div_(255)
+        same = size == tuple(pixels.shape[-2:])
+        return (pixels.float() if same else resize_pixels(pixels, size)).div_(255)
 
 
 def relative_to_first(logits: Tensor) -> Tensor:

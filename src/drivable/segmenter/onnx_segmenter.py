@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from drivable.errors import CheckpointError, ConfigError
 from drivable.segmenter.description import KEY, ExportDescription
 from drivable.segmenter.exported import ExportedSegmenter
 from drivable.segmenter.protocol import Image
-from drivable.segmenter.runtimes import need
+from drivable.segmenter.runtimes import first_line, need, num_cores
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider", "tensorrt": "TensorrtExecutionProvider"}
 
@@ -41,6 +40,16 @@ class OnnxSegmenter(ExportedSegmenter):
         super().__init__(path, ExportDescription.from_json(metadata.get(KEY), path))
         self._input = self._session.get_inputs()[0].name
 
+    @property
+    def runtime(self) -> str:
+        """See :class:`ExportedSegmenter`."""
+        return "onnxruntime"
+
+    @property
+    def on_cpu(self) -> bool:
+        """See :class:`ExportedSegmenter`."""
+        return bool(self._session.get_providers()[0] == _PROVIDERS["cpu"])
+
     def run(self, images: Image) -> NDArray[Any]:
         """See :meth:`ExportedSegmenter.run`."""
         return np.asarray(self._session.run(None, {self._input: np.ascontiguousarray(images)})[0])
@@ -64,10 +73,17 @@ def open_session(path: Path, device: str = "auto", num_threads: int | None = Non
     if not path.is_file():
         raise CheckpointError(f"{path}: no such file")
     options = runtime.SessionOptions()
-    options.intra_op_num_threads = num_threads or os.cpu_count() or 1
+    options.intra_op_num_threads = num_threads or num_cores()
     options.log_severity_level = 3
     try:
-        return runtime.InferenceSession(path, options, providers=list(dict.fromkeys([provider, _PROVIDERS["cpu"]])))
+        session = runtime.InferenceSession(path, options, providers=list(dict.fromkeys([provider, _PROVIDERS["cpu"]])))
     # Everything: its errors have no parent of their own.
     except Exception as fault:
-        raise CheckpointError(f"{path}: ONNX Runtime cannot read it: {str(fault).strip().splitlines()[0]}") from fault
+        raise CheckpointError(f"{path}: ONNX Runtime cannot read it: {first_line(fault)}") from fault
+    # A provider whose libraries cannot be loaded is left out with no more than a warning.
+    if provider not in session.get_providers():
+        raise ConfigError(
+            f"device '{device}': {provider} could not be started, most often because NVIDIA's libraries of the version "
+            "that onnxruntime-gpu was built for are missing; install them, or choose --device cpu"
+        )
+    return session

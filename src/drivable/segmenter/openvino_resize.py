@@ -106,7 +106,7 @@ def _resize_rows(operators: Any, pixels: Any, new_height: int) -> Any:
     lines = operators.reshape(pixels, [num, height, width * channels], False)
     taken = operators.gather(lines, places.flatten().numpy(), np.int64(1))
     taken = operators.reshape(taken, [num, *places.shape, width * channels], False)
-    lines = operators.matmul(by_block.numpy(), taken, False, False)
+    lines = operators.round(operators.matmul(by_block.numpy(), taken, False, False), "half_to_even")
     return operators.reshape(lines, [num, new_height, width, channels], False)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import os
+from collections import OrderedDict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from drivable.segmenter.description import KEY, ExportDescription
 from drivable.segmenter.exported import ExportedSegmenter
 from drivable.segmenter.openvino_resize import resize_in_int8
 from drivable.segmenter.protocol import Image
-from drivable.segmenter.runtimes import need
+from drivable.segmenter.runtimes import first_line, need, num_cores
 
 # Each holds the weights once more.
 _MOST_FIXED = 4
@@ -24,9 +25,9 @@ class OpenVINOSegmenter(ExportedSegmenter):
     """Run an exported ``.xml`` file with the ``.bin`` beside it.
 
     float32 files compute in float32, bf16 files in bfloat16 on a CPU that has it, int8 files the rest in what they say.
-    The first few sizes of pictures each get a graph compiled for them, which is faster than the one with free sizes
-    that all others share; the first picture of a size waits for that. Of int8 files, on a CPU, it resizes pictures in
-    int8 too.
+    The first size of pictures, and each that comes twice in a row, gets a graph compiled for it, which is faster than
+    the one with free sizes that all others share; its first picture waits for that, and the few last used are kept. Of
+    int8 files, on a CPU, such a graph resizes pictures in int8 too.
 
     Args:
         path: of the ``.xml``.
@@ -55,7 +56,7 @@ class OpenVINOSegmenter(ExportedSegmenter):
         try:
             graph = core.read_model(path)
         except Exception as fault:
-            raise CheckpointError(f"{path}: OpenVINO cannot read it: {_first_line(fault)}") from fault
+            raise CheckpointError(f"{path}: OpenVINO cannot read it: {first_line(fault)}") from fault
         text = graph.get_rt_info(KEY).astype(str) if graph.has_rt_info(KEY) else None
         super().__init__(path, ExportDescription.from_json(text, path))
         self._graph = graph
@@ -66,8 +67,24 @@ class OpenVINOSegmenter(ExportedSegmenter):
         self._replaces_resize = (
             about.precision == "int8" and about.size is not None and place == "CPU" and not as_written
         )
-        self._fixed: dict[tuple[int, ...], Any] = {}
+        self._fixed: OrderedDict[tuple[int, ...], Any] = OrderedDict()
+        self._last_shape: tuple[int, ...] | None = None
         self._free: Any = None
+
+    @property
+    def runtime(self) -> str:
+        """See :class:`ExportedSegmenter`."""
+        return "openvino"
+
+    @property
+    def on_cpu(self) -> bool:
+        """See :class:`ExportedSegmenter`."""
+        return self._options[1] == "CPU"
+
+    @property
+    def files(self) -> Sequence[Path]:
+        """See :class:`ExportedSegmenter`."""
+        return [self.path, self.path.with_suffix(".bin")]
 
     def run(self, images: Image) -> NDArray[Any]:
         """See :meth:`ExportedSegmenter.run`."""
@@ -78,13 +95,17 @@ class OpenVINOSegmenter(ExportedSegmenter):
         return np.array(answer[0])
 
     def _request(self, shape: tuple[int, ...]) -> Any:
-        if shape not in self._fixed and len(self._fixed) < _MOST_FIXED:
+        comes_again, self._last_shape = self._last_shape in (None, shape), shape
+        if shape not in self._fixed and comes_again:
             graph = self._graph.clone()
             graph.reshape(shape)
             if self._replaces_resize:
                 resize_in_int8(graph)
             self._fixed[shape] = compile_graph(graph, *self._options).create_infer_request()
+            if len(self._fixed) > _MOST_FIXED:
+                self._fixed.popitem(last=False)
         if shape in self._fixed:
+            self._fixed.move_to_end(shape)
             return self._fixed[shape]
         if self._free is None:
             self._free = compile_graph(self._graph, *self._options).create_infer_request()
@@ -113,10 +134,5 @@ def compile_graph(graph: Any, in_bf16: bool, device: str, num_threads: int | Non
         "INFERENCE_PRECISION_HINT": "bf16" if in_bf16 and has_bf16 else "f32",
     }
     if device == "CPU":
-        options["INFERENCE_NUM_THREADS"] = num_threads or os.cpu_count() or 1
+        options["INFERENCE_NUM_THREADS"] = num_threads or num_cores()
     return core.compile_model(graph, device, options)
-
-
-def _first_line(fault: Exception) -> str:
-    lines = [line.strip() for line in str(fault).splitlines() if line.strip()]
-    return lines[-1] if lines else type(fault).__name__

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from types import ModuleType
 
@@ -28,3 +29,20 @@ def need(module: str, purpose: str) -> ModuleType:
         raise ConfigError(
             f"{purpose} needs {module}, which is not installed: pip install 'drivable[export]'"
         ) from fault
+
+
+def first_line(fault: BaseException) -> str:
+    """What an error of a runtime says, in one line: some begin with empty ones, or with where in their code it was.
+
+    Example:
+        >>> first_line(RuntimeError("Check 'ok' failed at a.cpp:1:\\nno such layer"))
+        'no such layer'
+    """
+    lines = [line.strip() for line in str(fault).splitlines() if line.strip()]
+    told = [line for line in lines if not line.endswith(":")]
+    return (told or lines or [type(fault).__name__])[0][:300]
+
+
+def num_cores() -> int:
+    """Cores that this process may use, which can be fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
