@@ -77,8 +77,8 @@ def export(
             raise ConfigError(
                 "--to checkpoint knows --precision fp32 or fp16 and --size HEIGHTxWIDTH; say --to RUNTIME"
             )
-        share = export_checkpoint(checkpoint, out, "fp32" if precision == "fp32" else "fp16", at)
-        parity = {"agreement": {"rendered roads": share}, "passed": True}
+        shares = export_checkpoint(checkpoint, out, "fp32" if precision == "fp32" else "fp16", at)
+        parity = {"agreement": shares, "pictures": "rendered roads", "passed": True}
     else:
         settings = ExportSettings(
             target,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -43,3 +43,13 @@ class ExportedGraph(nn.Module):
             return ids
         grid_ids = self.segmenter.grid_ids(images).unsqueeze(1).float()
         return F.interpolate(grid_ids, size=images.shape[1:3], mode="nearest").squeeze(1).to(torch.uint8)
+
+
+def example() -> torch.Tensor:
+    """A batch to follow through the graph; of odd sizes, so that nothing takes them for special ones."""
+    return torch.zeros(2, 61, 95, 3, dtype=torch.uint8)
+
+
+def free_axes() -> tuple[dict[int, Any]]:
+    """Number, height and width of the pictures are free."""
+    return (dict.fromkeys((0, 1, 2), torch.export.Dim.DYNAMIC),)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from drivable.export.graph import ExportedGraph
+from drivable.export.graph import ExportedGraph, example, free_axes
 from drivable.export.interrupt import interrupted_afterwards
 from drivable.export.quantization import Quantizable, Segment, ids_of
 from drivable.segmenter.description import KEY, PIXELS, ExportDescription
@@ -20,16 +20,6 @@ from drivable.segmenter.runtimes import need
 OPSET = 18
 INPUT, OUTPUT = "images", "segmentation"
 _PURPOSE = "exporting to ONNX"
-
-
-def example() -> torch.Tensor:
-    """A batch to follow through the graph; of odd sizes, so that nothing takes them for special ones."""
-    return torch.zeros(2, 61, 95, 3, dtype=torch.uint8)
-
-
-def free_axes() -> tuple[dict[int, Any]]:
-    """Number, height and width of the pictures are free."""
-    return (dict.fromkeys((0, 1, 2), torch.export.Dim.DYNAMIC),)
 
 
 def to_onnx(graph: ExportedGraph) -> Any:

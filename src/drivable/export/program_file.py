@@ -8,9 +8,8 @@ from typing import Any
 
 import torch
 
-from drivable.export.graph import ExportedGraph
+from drivable.export.graph import ExportedGraph, example, free_axes
 from drivable.export.interrupt import interrupted_afterwards
-from drivable.export.onnx_file import example, free_axes
 from drivable.segmenter.description import KEY, ExportDescription
 
 
