@@ -46,12 +46,14 @@ class Calibration:
         threshold: confidence that as many pixels exceed as are right.
         accuracy: share of pixels that are right, 0..1.
         fitted_on: what the pictures were.
+        background_offset: that is added to the background's logit before the class is chosen.
     """
 
     temperature: float
     threshold: float
     accuracy: float
     fitted_on: str
+    background_offset: float = 0.0
 
 
 @dataclass(frozen=True)

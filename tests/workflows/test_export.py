@@ -76,8 +76,8 @@ def test_an_exported_file_is_a_segmenter_and_knows_itself(exported: Path, checkp
 def test_another_runtimes_probabilities_are_compared_too(
     checkpoint: Checkpoint, pictures: LabelledPictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def flat(checkpoint: Checkpoint, reference: SegmenterGraph, settings: ExportSettings) -> ExportedGraph:
-        graph = SegmenterGraph(reference.model, settings.size, 50 * reference.temperature)
+    def flat(checkpoint: Checkpoint, settings: ExportSettings) -> ExportedGraph:
+        graph = SegmenterGraph(checkpoint.build(), settings.size, temperature=50)
         return ExportedGraph(graph, settings.outputs, settings.upsampling).eval().requires_grad_(False)
 
     settings = ExportSettings("torchscript", "fp32", SIZE, "probabilities")

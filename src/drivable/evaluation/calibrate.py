@@ -10,7 +10,7 @@ import numpy as np
 from drivable.checkpoint import Calibration, Checkpoint
 from drivable.data.samples import Sample, read_pair
 from drivable.errors import DataError
-from drivable.metrics import Reliability, fit_temperature
+from drivable.metrics import Margins, Reliability, fit_temperature
 from drivable.segmenter import TorchSegmenter
 
 _PIXELS_A_PICTURE = 256
@@ -24,14 +24,16 @@ def calibrate(
     device: str = "auto",
     on_sample: Callable[[], None] = lambda: None,
 ) -> tuple[Checkpoint, Reliability, Reliability]:
-    """Fit a temperature (Guo et al. 2017) and a threshold of confidence (Garg et al. 2022).
+    """Fit the background's offset, a temperature (Guo et al. 2017) and a threshold of confidence (Garg et al. 2022).
 
+    The offset is the one with the highest ``binary`` score: training weighs lanes, not road against background.
     The threshold is the confidence that as many pixels exceed as are right: the share of pixels above it estimates the
     accuracy on pictures that nobody labelled.
 
     Args:
         checkpoint: the model.
-        samples: labelled pictures that it was not trained on, ``val`` as a rule; 256 pixels of each are used.
+        samples: labelled pictures that it was not trained on, ``val`` as a rule; the offset sees all pixels,
+            the others 256 of each.
         fitted_on: what they are, to be kept with the result.
         device: see :func:`drivable.segmenter.load`.
         on_sample: called after each picture.
@@ -44,6 +46,8 @@ def calibrate(
     """
     segmenter = TorchSegmenter(replace(checkpoint, calibration=None), device)
     ignore_id = checkpoint.labels.ignore_id
+    background = checkpoint.labels.background_id
+    margins = None if background is None else Margins(background)
     collected, truths = [], []
     for index, sample in enumerate(samples):
         image, actual = read_pair(sample)
@@ -53,16 +57,21 @@ def calibrate(
             probabilities = segmenter.probabilities(image).reshape(checkpoint.labels.num_classes, -1)
             collected.append(np.log(probabilities[:, places].T + _TINY))
             truths.append(actual.ravel()[places])
+            if margins is not None:
+                margins.update(np.log(probabilities[:, labelled] + _TINY), actual.ravel()[labelled])
         on_sample()
     if not collected:
         raise DataError(f"{fitted_on}: no labelled pixel to calibrate on")
     logits, truth = np.concatenate(collected), np.concatenate(truths)
-    temperature = fit_temperature(logits, truth)
     before, _ = _reliability(logits, truth, 1.0)
+    offset = 0.0 if margins is None else margins.best_offset()
+    if background is not None:
+        logits[:, background] += offset
+    temperature = fit_temperature(logits, truth)
     after, confidence = _reliability(logits, truth, temperature)
     accuracy = float((logits.argmax(axis=1) == truth).mean())
     threshold = float(np.quantile(confidence, 1 - accuracy))
-    calibration = Calibration(temperature, threshold, accuracy, fitted_on)
+    calibration = Calibration(temperature, threshold, accuracy, fitted_on, offset)
     return replace(checkpoint, calibration=calibration), before, after
 
 

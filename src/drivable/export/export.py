@@ -33,7 +33,7 @@ from drivable.files import file_fingerprint, written_whole
 from drivable.models.folding import fold_batch_norm
 from drivable.segmenter import ExportedSegmenter, OpenVINOSegmenter, TorchSegmenter, load
 from drivable.segmenter.description import ExportDescription
-from drivable.segmenter.graph import SegmenterGraph
+from drivable.segmenter.graph import SegmenterGraph, calibrated_graph
 
 Target = Literal["onnx", "openvino", "torchscript", "torch-export"]
 Precision = Literal["fp32", "fp16", "bf16", "int8"]
@@ -124,13 +124,12 @@ def export_model(
         # Hardly anything but the resizes of the others is left.
         rest="bf16" if is_transformer(checkpoint.spec.name) else "fp32",
     )
-    segmenter = TorchSegmenter(checkpoint, "cpu")
-    reference = SegmenterGraph(segmenter.graph.model, settings.size, segmenter.graph.temperature)
+    reference = calibrated_graph(checkpoint, TorchSegmenter(checkpoint, "cpu").graph.model, settings.size)
     stride = reference.model.stride
     if settings.upsampling == "fast" and (settings.size is None or any(side % stride for side in settings.size)):
         raise ConfigError(f"fast upsampling needs a --size of multiples of {stride}, got {settings.size}")
     with torch.no_grad():
-        candidates, save_float = _converted(_graph(checkpoint, reference, settings), settings, pictures, checkpoint)
+        candidates, save_float = _converted(_graph(checkpoint, settings), settings, pictures, checkpoint)
     with _files(path) as temporary:
         for candidate in candidates:
             save, kept_in_float = candidate()
@@ -147,10 +146,9 @@ def export_model(
     return description
 
 
-def _graph(checkpoint: Checkpoint, reference: SegmenterGraph, settings: ExportSettings) -> ExportedGraph:
-    """What is exported: the reference without what is done for torch alone."""
-    model = fold_batch_norm(checkpoint.build())
-    graph = SegmenterGraph(model, settings.size, reference.temperature)
+def _graph(checkpoint: Checkpoint, settings: ExportSettings) -> ExportedGraph:
+    """What is exported: without what the segmenter does for torch alone."""
+    graph = calibrated_graph(checkpoint, fold_batch_norm(checkpoint.build()), settings.size)
     return ExportedGraph(graph, settings.outputs, settings.upsampling).eval().requires_grad_(False)
 
 

@@ -1,6 +1,6 @@
 """Confusion matrices and everything that is computed from them, with intervals; safety and calibration."""
 
-from drivable.metrics.calibration import Reliability, fit_temperature
+from drivable.metrics.calibration import Margins, Reliability, fit_temperature
 from drivable.metrics.confusion import ConfusionMatrix, count_pixels
 from drivable.metrics.protocols import (
     PER_BATCH,
@@ -27,6 +27,7 @@ __all__ = [
     "ConfusionMatrix",
     "GroundCamera",
     "Interval",
+    "Margins",
     "PairedTest",
     "Protocol",
     "Reliability",

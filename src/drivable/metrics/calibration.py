@@ -1,4 +1,4 @@
-"""Whether a model is as right as it is sure: expected calibration error, and the temperature that mends it."""
+"""Whether a model is as right as it is sure, and what mends it: a temperature, an offset of the background."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 Probabilities = NDArray[np.float32]
 NUM_BINS = 15
 _GOLDEN = (np.sqrt(5) - 1) / 2
+# Of the background's logit.
+_OFFSETS = np.arange(-100, 101) / 100
 
 
 class Reliability:
@@ -62,6 +64,50 @@ class Reliability:
                 for n, c, r in zip(self.counts[used], self.confidence[used], self.right[used], strict=True)
             ],
         }
+
+
+class Margins:
+    """By how much pixels are road rather than background, as the model has it, and which they are.
+
+    Any number of pixels takes the same memory, and every offset of the background's logit can be judged by them.
+
+    Args:
+        background: its id.
+
+    Example:
+        >>> margins = Margins(background=1)
+        >>> margins.update(np.log([[0.4, 0.9, 0.2], [0.6, 0.1, 0.8]]), np.array([0, 0, 1]))
+        >>> margins.best_offset() < np.log(0.4 / 0.6)
+        True
+    """
+
+    def __init__(self, background: int) -> None:
+        self.background = background
+        # Rows: background, road; the first and the last column hold what no offset changes.
+        self.counts = np.zeros((2, len(_OFFSETS) + 1), dtype=np.int64)
+
+    def update(self, log_probabilities: Probabilities, actual: NDArray[np.integer]) -> None:
+        """Add pixels.
+
+        Args:
+            log_probabilities: (K, N).
+            actual: (N,) true classes, none to be ignored.
+        """
+        road = np.delete(log_probabilities, self.background, axis=0).max(axis=0)
+        places = np.searchsorted(_OFFSETS, road - log_probabilities[self.background])
+        is_road = actual != self.background
+        for row, chosen in enumerate((~is_road, is_road)):
+            self.counts[row] += np.bincount(places[chosen], minlength=self.counts.shape[1])
+
+    def best_offset(self) -> float:
+        """What to add to the background's logit for the highest ``binary`` score: of the best the one nearest to 0."""
+        below = self.counts.cumsum(axis=1)[:, :-1]  # Background, by offset.
+        (right, missed), (num_background, num_road) = below, self.counts.sum(axis=1)
+        background = right / np.maximum(num_background + missed, 1)
+        road = (num_road - missed) / np.maximum(num_road + num_background - right, 1)
+        scores = background + road
+        best = np.flatnonzero(scores == scores.max())
+        return float(_OFFSETS[best[np.abs(_OFFSETS[best]).argmin()]])
 
 
 def fit_temperature(log_probabilities: Probabilities, actual: NDArray[np.integer]) -> float:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from drivable.checkpoint import Checkpoint
 from drivable.models import SegmentationModel
 from drivable.models.resizing import resize, resize_pixels
 
@@ -22,6 +25,7 @@ class SegmenterGraph(nn.Module):
         model: in evaluation mode.
         size: (h, w) the network works at; ``None`` works at each picture's own size.
         temperature: that logits are divided by before the softmax.
+        offsets: that are added to the logits, one for each class; ``None`` for none.
 
     Example:
         >>> graph = SegmenterGraph(build_model(LiteSpec(), 3).eval(), (96, 160))
@@ -29,11 +33,20 @@ class SegmenterGraph(nn.Module):
         torch.Size([1, 90, 150])
     """
 
-    def __init__(self, model: SegmentationModel, size: tuple[int, int] | None, temperature: float = 1.0) -> None:
+    offsets: Tensor | None
+
+    def __init__(
+        self,
+        model: SegmentationModel,
+        size: tuple[int, int] | None,
+        temperature: float = 1.0,
+        offsets: Sequence[float] | None = None,
+    ) -> None:
         super().__init__()
         self.model = model
         self.size = size
         self.temperature = temperature
+        self.register_buffer("offsets", None if offsets is None else torch.tensor(offsets).view(1, -1, 1, 1))
 
     def forward(self, images: Tensor) -> Tensor:
         """RGB (N, H, W, 3) uint8 -> ids (N, H, W) uint8."""
@@ -56,8 +69,10 @@ class SegmenterGraph(nn.Module):
         """
         pixels = images.permute(0, 3, 1, 2)
         if self.size is None:
-            return self.model(pixels.float().div_(255)).float()  # type: ignore[no-any-return]
-        return self.model.grid_logits(self._working(pixels, self.size)).float()
+            logits: Tensor = self.model(pixels.float().div_(255)).float()
+        else:
+            logits = self.model.grid_logits(self._working(pixels, self.size)).float()
+        return logits if self.offsets is None else logits + self.offsets
 
     def _to_picture(self, planes: Tensor, images: Tensor) -> Tensor:
         if self.size is None:
@@ -68,6 +83,15 @@ class SegmenterGraph(nn.Module):
     def _working(self, pixels: Tensor, size: tuple[int, int]) -> Tensor:
         same = size == tuple(pixels.shape[-2:])
         return (pixels.float() if same else resize_pixels(pixels, size)).div_(255)
+
+
+def calibrated_graph(checkpoint: Checkpoint, model: SegmentationModel, size: tuple[int, int] | None) -> SegmenterGraph:
+    """The graph of a checkpoint's model with the checkpoint's calibration, where it has one."""
+    calibration, labels = checkpoint.calibration, checkpoint.labels
+    if calibration is None:
+        return SegmenterGraph(model, size)
+    offsets = [calibration.background_offset * (k == labels.background_id) for k in range(labels.num_classes)]
+    return SegmenterGraph(model, size, calibration.temperature, offsets if any(offsets) else None)
 
 
 def relative_to_first(logits: Tensor) -> Tensor:

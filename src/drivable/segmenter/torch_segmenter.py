@@ -14,7 +14,7 @@ from drivable.labels import LabelSet
 from drivable.models.folding import fold_batch_norm, fold_padding
 from drivable.segmenter.batched import check_image, segment_by_size
 from drivable.segmenter.devices import find_device
-from drivable.segmenter.graph import SegmenterGraph
+from drivable.segmenter.graph import calibrated_graph
 from drivable.segmenter.protocol import Image, LabelMap, Origin, Probabilities
 
 TorchPrecision = Literal["fp32", "bf16"]
@@ -23,7 +23,8 @@ TorchPrecision = Literal["fp32", "bf16"]
 class TorchSegmenter:
     """Run a checkpoint's model.
 
-    A picture is resized to the size that the model is to be used at; see :class:`SegmenterGraph`.
+    A picture is resized to the size that the model is to be used at; see
+    :class:`~drivable.segmenter.graph.SegmenterGraph`.
 
     Args:
         checkpoint: what to run.
@@ -46,8 +47,7 @@ class TorchSegmenter:
         self.device = find_device(device)
         model = fold_padding(fold_batch_norm(checkpoint.build()))
         model = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        temperature = 1.0 if checkpoint.calibration is None else checkpoint.calibration.temperature
-        self.graph = SegmenterGraph(model, checkpoint.preprocessing.size, temperature)
+        self.graph = calibrated_graph(checkpoint, model, checkpoint.preprocessing.size).to(self.device)
 
     @property
     def labels(self) -> LabelSet:
@@ -83,7 +83,7 @@ class TorchSegmenter:
     def probabilities(self, image: Image) -> Probabilities:
         """RGB (H, W, 3) uint8 -> (K, H, W) float32; over the classes each pixel sums to 1.
 
-        Where the checkpoint was calibrated, at its temperature; the most probable class stays the same.
+        Where the checkpoint was calibrated, at its temperature.
 
         Raises:
             DataError: where the array is not such a picture.
