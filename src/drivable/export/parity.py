@@ -27,7 +27,7 @@ LEAST_AGREEMENT = 0.999
 MOST_LOSS = 0.01
 # By how much probabilities may be off on average, in float and in what is rounded to fewer bits.
 MOST_OFF = (0.001, 0.02)
-_NUM_COMPARED = 4
+_NUM_COMPARED = 3
 _NUM_RENDERED = 24
 _ROUNDS = 15
 
@@ -63,7 +63,7 @@ def rendered_pictures() -> LabelledPictures:
 def agreement(
     reference: Callable[[Pixels], Pixels], exported: Segmenter, pictures: LabelledPictures
 ) -> dict[str, float]:
-    """Share of the pixels that get the same class from both, by size of picture: of four each, three in one pass.
+    """Share of the pixels that get the same class from both, by size of picture: of three each, two in one pass.
 
     Example:
         >>> agreement(load().segment, load("lite.onnx"), rendered_pictures())["360x640"]
