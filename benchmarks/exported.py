@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from drivable.benchmark import Settings, benchmark, machine, measure_ceilings, open_contender
+from drivable.benchmark import Settings, benchmark, machine, open_contender
 from drivable.segmenter.description import KEY, ExportDescription
 from drivable.segmenter.openvino_resize import RESIZE, resize_in_int8
 from drivable.segmenter.runtimes import need
@@ -55,8 +55,7 @@ def main() -> None:
     settings = Settings(SIZE, arguments.rounds, batch=1, num_threads=arguments.threads)
     names = ["segformer_b3", "drivable-lite", *arguments.files]
     contenders = [open_contender(name, SIZE, "cpu", arguments.threads) for name in names]
-    ceilings = measure_ceilings([contender.precision for contender in contenders], arguments.threads)
-    rows = benchmark(contenders, settings, ceilings)
+    rows, ceilings = benchmark(contenders, settings)
     print(machine(arguments.threads))
     print(f"{'':40s} {'p50 ms':>8s} {'p95 ms':>8s} {'B3 torch over':>14s} {'first over':>11s} {'over limit':>11s}")
     for row in rows:

@@ -22,7 +22,7 @@ from drivable.export.export import SUFFIXES
 from drivable.export.graph import ExportedGraph
 from drivable.labels import BDD100K_DRIVABLE
 from drivable.models import build_model, default_spec
-from drivable.models.pooling import CellAverage, _averaging
+from drivable.models.pooling import CellAverage, averaging
 from drivable.segmenter import ExportedSegmenter, OpenVINOSegmenter, TorchSegmenter, load
 from drivable.segmenter.graph import SegmenterGraph
 from drivable.segmenter.runtimes import need
@@ -50,7 +50,7 @@ def exported(checkpoint: Checkpoint, pictures: LabelledPictures, tmp_path_factor
 @pytest.mark.parametrize(("length", "cells"), [(9, 2), (16, 6), (5, 3), (3, 6)])
 def test_averaging_by_matrices_is_torchs(length: int, cells: int) -> None:
     x = torch.rand(1, 2, length, length)
-    matrix = _averaging(length, cells, x)
+    matrix = averaging(length, cells, x)
     torch.testing.assert_close(matrix @ x @ matrix.T, CellAverage(cells)(x))
 
 

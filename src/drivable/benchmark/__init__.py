@@ -1,6 +1,6 @@
 """How fast models are, side by side, against what the machine can do."""
 
-from drivable.benchmark.ceiling import Ceiling, measure_ceilings
+from drivable.benchmark.ceiling import Ceiling
 from drivable.benchmark.contenders import Contender, foreign, open_contender, untrained
 from drivable.benchmark.measure import WARM_S, Row, Settings, benchmark, machine
 from drivable.benchmark.plot import write_pareto_plot
@@ -14,7 +14,6 @@ __all__ = [
     "benchmark",
     "foreign",
     "machine",
-    "measure_ceilings",
     "open_contender",
     "untrained",
     "write_pareto_plot",

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +18,6 @@ _PRODUCT = 1536
 # Channels in and out, and rows and columns, of a 3x3 convolution.
 _CHANNELS, _SIDE = 256, 64
 _NUM_LAYERS = 4
-_ROUNDS = 7
 
 
 @dataclass(frozen=True)
@@ -40,62 +38,83 @@ class Ceiling:
         return max(self.product_gops, self.convolution_gops)
 
 
-def measure_ceilings(precisions: Iterable[str], num_threads: int) -> dict[str, Ceiling]:
-    """Measure each precision that is asked for: ``fp32``, ``bf16`` in torch, ``int8`` in OpenVINO, all on the CPU.
+@dataclass(frozen=True)
+class Load:
+    """Arithmetic and nothing else, of which a rate is measured.
 
-    Precisions that cannot be measured here are left out: int8 where OpenVINO is not installed.
+    Args:
+        run: does it once.
+        macs: multiply-accumulates it takes.
+    """
+
+    run: Callable[[], Any]
+    macs: int
+
+    def gops(self, ms: float) -> float:
+        """1e9 operations a second, where it takes so many milliseconds."""
+        return 2e-6 * self.macs / ms
+
+
+@dataclass(frozen=True)
+class CeilingLoads:
+    """What the :class:`Ceiling` of one precision is measured with."""
+
+    product: Load
+    convolution: Load
+
+
+def ceiling_loads(precisions: Iterable[str], num_threads: int) -> Mapping[str, CeilingLoads]:
+    """What to time for each precision that is asked for: ``fp32``, ``bf16`` in torch, ``int8`` in OpenVINO, on the CPU.
+
+    Precisions that cannot be measured here are left out: int8 where OpenVINO is not installed. In torch as many threads
+    compute as :func:`torch.set_num_threads` said last.
 
     Example:
-        >>> measure_ceilings(["fp32"], 2)["fp32"].gops > 1
-        True
+        >>> load = ceiling_loads(["int8"], 2)["int8"].convolution
+        >>> load.macs
+        9663676416
     """
-    before = torch.get_num_threads()
-    torch.set_num_threads(num_threads)
-    ceilings = {}
-    try:
-        for precision in dict.fromkeys(precisions):
-            if precision in _TORCH:
-                ceilings[precision] = _in_torch(_TORCH[precision])
-            elif precision == "int8":
-                try:
-                    ceilings[precision] = _in_openvino(num_threads)
-                except ConfigError:
-                    continue  # OpenVINO is not installed; the share stays unknown.
-    finally:
-        torch.set_num_threads(before)
-    return ceilings
+    loads = {}
+    for precision in dict.fromkeys(precisions):
+        if precision in _TORCH:
+            loads[precision] = _in_torch(_TORCH[precision])
+        elif precision == "int8":
+            try:
+                loads[precision] = _in_openvino(num_threads)
+            except ConfigError:
+                continue  # OpenVINO is not installed; the share stays unknown.
+    return loads
 
 
 _TORCH = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
-@torch.inference_mode()
-def _in_torch(kind: torch.dtype) -> Ceiling:
+def _in_torch(kind: torch.dtype) -> CeilingLoads:
     matrix = torch.rand(_PRODUCT, _PRODUCT).to(kind)
     image = torch.rand(1, _CHANNELS, _SIDE, _SIDE).to(kind).contiguous(memory_format=torch.channels_last)
     weight = torch.rand(_CHANNELS, _CHANNELS, 3, 3).to(kind).contiguous(memory_format=torch.channels_last)
-    return Ceiling(
-        _gops(lambda: matrix @ matrix, _PRODUCT**3),
-        _gops(lambda: F.conv2d(image, weight, padding=1), _convolution_macs()),
+    return CeilingLoads(
+        Load(lambda: matrix @ matrix, _PRODUCT**3),
+        Load(lambda: F.conv2d(image, weight, padding=1), _convolution_macs()),
     )
 
 
-def _in_openvino(num_threads: int) -> Ceiling:
+def _in_openvino(num_threads: int) -> CeilingLoads:
     operators = need("openvino", "the int8 limit of this machine").opset13
     square = (_PRODUCT, _PRODUCT)
     image, kernel = (1, _CHANNELS, _SIDE, _SIDE), (_CHANNELS, _CHANNELS, 3, 3)
-    return Ceiling(
-        _int8_gops(lambda x, w: operators.matmul(x, w, False, True), square, square, _PRODUCT**3, num_threads),
-        _int8_gops(
+    return CeilingLoads(
+        _int8_layers(lambda x, w: operators.matmul(x, w, False, True), square, square, _PRODUCT**3, num_threads),
+        _int8_layers(
             lambda x, w: operators.convolution(x, w, [1, 1], [1, 1], [1, 1], [1, 1]),
             image, kernel, _convolution_macs(), num_threads,
         ),
     )  # fmt: skip
 
 
-def _int8_gops(
+def _int8_layers(
     layer: Callable[[Any, Any], Any], size: tuple[int, ...], weights: tuple[int, ...], macs: int, num_threads: int
-) -> float:
+) -> Load:
     """Several in a row, so that the conversions before the first and after the last weigh little."""
     openvino = need("openvino", "the int8 limit of this machine")
     operators = openvino.opset13
@@ -110,18 +129,8 @@ def _int8_gops(
     graph = openvino.Model([x], [entry], "layers")
     request = compile_graph(graph, False, "CPU", num_threads).create_infer_request()
     values = rng.uniform(0, 6, size).astype(np.float32)
-    return _gops(lambda: request.infer([values], share_inputs=True), _NUM_LAYERS * macs)
+    return Load(lambda: request.infer([values], share_inputs=True), _NUM_LAYERS * macs)
 
 
 def _convolution_macs() -> int:
     return 9 * _CHANNELS**2 * _SIDE**2
-
-
-def _gops(run: Callable[[], Any], macs: int) -> float:
-    """From the fastest of several runs: it is a limit that is sought."""
-    seconds = []
-    for _ in range(_ROUNDS):
-        start = time.perf_counter()
-        run()
-        seconds.append(time.perf_counter() - start)
-    return 2e-9 * macs / min(seconds)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -18,7 +19,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from drivable.benchmark.ceiling import Ceiling
+from drivable.benchmark.ceiling import Ceiling, Load, ceiling_loads
 from drivable.benchmark.contenders import Contender, Size, foreign, open_contender
 from drivable.data.pictures import Pixels, read_image
 from drivable.data.rendered import render, sample_scene
@@ -96,86 +97,103 @@ class Row:
 
 
 def benchmark(
-    contenders: Sequence[Contender],
-    settings: Settings,
-    ceilings: dict[str, Ceiling],
-    on_round: Callable[[], None] = lambda: None,
-) -> list[Row]:
-    """Measure models side by side: in every round each segments one rendered road from memory and one from its file.
+    contenders: Sequence[Contender], settings: Settings, on_round: Callable[[], None] = lambda: None
+) -> tuple[list[Row], dict[str, Ceiling]]:
+    """Measure models side by side: in every round each segments one rendered road from memory and one from its file,
+    and the machine does the large products and convolutions whose rates are its limit.
 
-    Right before, it segments that picture for 20 ms that are not timed.
+    Each does it untimed for 20 ms right before.
 
     Args:
         contenders: what to measure.
         settings: how.
-        ceilings: the machine's best by precision.
         on_round: called after each round.
 
+    Returns:
+        A row for each contender, and the limit by precision.
+
     Example:
-        >>> benchmark([open_contender("drivable-lite", (360, 640))], Settings((360, 640)), {})[0].p50_ms
+        >>> rows, ceilings = benchmark([open_contender("drivable-lite", (360, 640))], Settings((360, 640)))
+        >>> rows[0].p50_ms
         13.1
     """
     torch.set_num_threads(settings.num_threads)
     pictures = [render(sample_scene(np.random.default_rng(i), settings.size)).image for i in range(_NUM_PICTURES)]
+    together = (pictures * settings.batch)[: settings.batch]
+    loads = ceiling_loads((contender.arithmetic for contender in contenders), settings.num_threads)
     with TemporaryDirectory() as folder:
         files = [Path(folder) / f"{index}.jpg" for index in range(_NUM_PICTURES)]
         for picture, file in zip(pictures, files, strict=True):
             Image.fromarray(picture).save(file, quality=90)
-        in_memory, with_io = _interleaved(
-            contenders,
-            settings.rounds,
-            on_round,
-            [lambda i: [pictures[i % _NUM_PICTURES]], lambda i: [read_image(files[i % _NUM_PICTURES])]],
+        runs = [partial(_from_memory, contender, pictures) for contender in contenders]
+        runs += [partial(_from_files, contender, files) for contender in contenders]
+        runs += [partial(_alone, load) for pair in loads.values() for load in (pair.product, pair.convolution)]
+        times_ms = _interleaved(runs, settings.rounds, on_round)
+    in_memory, with_io = times_ms[: len(contenders)], times_ms[len(contenders) : 2 * len(contenders)]
+    limits_ms = iter(times_ms[2 * len(contenders) :])
+    ceilings = {
+        precision: Ceiling(pair.product.gops(_median(next(limits_ms))), pair.convolution.gops(_median(next(limits_ms))))
+        for precision, pair in loads.items()
+    }
+    at_once = [partial(_at_once, contender, together) for contender in contenders]
+    batches = _interleaved(at_once, max(3, settings.rounds // 4), on_round)
+    rows = [
+        Row(
+            model=contender.name,
+            runtime=contender.runtime,
+            precision=contender.precision,
+            height=settings.size[0],
+            width=settings.size[1],
+            p50_ms=_median(in_memory[index]),
+            p95_ms=float(np.percentile(in_memory[index], 95)),
+            p50_with_io_ms=_median(with_io[index]),
+            p95_with_io_ms=float(np.percentile(with_io[index], 95)),
+            images_per_s=1e3 / float(np.mean(in_memory[index])),
+            batch_images_per_s=1e3 * settings.batch / float(np.mean(batches[index])),
+            batch=settings.batch,
+            peak_mib=peak_mib(contender, settings),
+            size_mib=contender.size_mib,
+            gmacs=contender.gmacs,
+            ceiling_share=_ceiling_share(contender, _median(in_memory[index]), ceilings),
         )
-    together = (pictures * settings.batch)[: settings.batch]
-    [batches] = _interleaved(contenders, max(3, settings.rounds // 4), on_round, [lambda _: together])
-    rows = []
-    for index, contender in enumerate(contenders):
-        p50 = float(np.median(in_memory[index]))
-        share = _ceiling_share(contender, p50, ceilings)
-        rows.append(
-            Row(
-                model=contender.name,
-                runtime=contender.runtime,
-                precision=contender.precision,
-                height=settings.size[0],
-                width=settings.size[1],
-                p50_ms=p50,
-                p95_ms=float(np.percentile(in_memory[index], 95)),
-                p50_with_io_ms=float(np.median(with_io[index])),
-                p95_with_io_ms=float(np.percentile(with_io[index], 95)),
-                images_per_s=1e3 / float(np.mean(in_memory[index])),
-                batch_images_per_s=1e3 * settings.batch / float(np.mean(batches[index])),
-                batch=settings.batch,
-                peak_mib=peak_mib(contender, settings),
-                size_mib=contender.size_mib,
-                gmacs=contender.gmacs,
-                ceiling_share=share,
-            )
-        )
-    return rows
+        for index, contender in enumerate(contenders)
+    ]
+    return rows, ceilings
 
 
-def _interleaved(
-    contenders: Sequence[Contender],
-    rounds: int,
-    on_round: Callable[[], None],
-    sources: Sequence[Callable[[int], Sequence[Pixels]]],
-) -> list[list[list[float]]]:
-    """Times in ms by source of pictures and contender; they hold the getting of the pictures."""
-    times_ms: list[list[list[float]]] = [[[] for _ in contenders] for _ in sources]
+def _from_memory(contender: Contender, pictures: Sequence[Pixels], number: int) -> None:
+    contender.segment_batch([pictures[number % len(pictures)]])
+
+
+def _from_files(contender: Contender, files: Sequence[Path], number: int) -> None:
+    contender.segment_batch([read_image(files[number % len(files)])])
+
+
+def _at_once(contender: Contender, pictures: Sequence[Pixels], number: int) -> None:
+    contender.segment_batch(pictures)
+
+
+def _alone(load: Load, number: int) -> None:
+    load.run()
+
+
+def _median(times_ms: Sequence[float]) -> float:
+    return float(np.median(times_ms))
+
+
+def _interleaved(runs: Sequence[Callable[[int], None]], rounds: int, on_round: Callable[[], None]) -> list[list[float]]:
+    """Times in ms of each run, which is given the number of the round."""
+    times_ms: list[list[float]] = [[] for _ in runs]
     for number in range(rounds + _NUM_WARM_UP):
-        for index, contender in enumerate(contenders):
-            for pictures_of, own in zip(sources, times_ms, strict=True):
-                pictures = pictures_of(number)
-                time.sleep(_REST_S)
-                start = time.perf_counter()
-                while time.perf_counter() - start < WARM_S:
-                    contender.segment_batch(pictures)
-                start = time.perf_counter()
-                contender.segment_batch(pictures_of(number))
-                if number >= _NUM_WARM_UP:
-                    own[index].append((time.perf_counter() - start) * 1e3)
+        for run, own in zip(runs, times_ms, strict=True):
+            time.sleep(_REST_S)
+            start = time.perf_counter()
+            while time.perf_counter() - start < WARM_S:
+                run(number)
+            start = time.perf_counter()
+            run(number)
+            if number >= _NUM_WARM_UP:
+                own.append((time.perf_counter() - start) * 1e3)
         on_round()
     return times_ms
 

@@ -55,7 +55,6 @@ def benchmark(
         Settings,
         foreign,
         machine,
-        measure_ceilings,
         open_contender,
         write_pareto_plot,
     )
@@ -79,9 +78,8 @@ def benchmark(
         contenders += [open_contender(model, settings.size, device, settings.num_threads, kind) for kind in kinds]
     contenders += [foreign(path, settings.num_threads) for path in against or []]
     scores = {} if data is None else _scores(contenders, data, split, splits, layout, ids)
-    ceilings = measure_ceilings((contender.arithmetic for contender in contenders), settings.num_threads)
     with progress("timing", None) as advance:
-        rows = run_benchmark(contenders, settings, ceilings, advance)
+        rows, ceilings = run_benchmark(contenders, settings, advance)
     rows = [replace(row, strict3=scores.get(index)) for index, row in enumerate(rows)]
     print_table(list(_told(rows[0])), [list(_told(row).values()) for row in rows], machine(settings.num_threads))
     for kind, ceiling in ceilings.items():

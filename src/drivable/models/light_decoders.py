@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from drivable.models.depthwise import DepthwiseConv2d
-from drivable.models.pooling import CellAverage
+from drivable.models.pooling import CellAverage, averaging
+from drivable.models.resizing import weights
 
 _BINS = (1, 2, 3, 6)
 _ATROUS_RATES = (2, 4, 6)
@@ -158,8 +159,41 @@ class _PyramidPooling(nn.Module):
         self.fuse = _pointwise(channels + reduced * len(_BINS), channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        fused: Tensor = self.fuse(torch.cat([x, *(_resize_to(branch(x), x) for branch in self.branches)], dim=1))
+        if torch.compiler.is_exporting():
+            contexts = [self._at_once(x)]
+        else:
+            contexts = [_resize_to(branch(x), x) for branch in self.branches]
+        fused: Tensor = self.fuse(torch.cat([x, *contexts], dim=1))
         return fused
+
+    def _at_once(self, x: Tensor) -> Tensor:
+        """What the branches say, side by side, by one product for averages, one convolution, one product to bring back.
+
+        On a map of 8x14, one operation more costs more than the arithmetic that it saves.
+        """
+        num_cells = sum(bins**2 for bins in _BINS)
+        averages, enlargements = [], []
+        before = 0
+        for bins in _BINS:
+            averages.append(_for_maps(*(averaging(length, bins, x) for length in x.shape[2:])))
+            enlargement = _for_maps(*(weights(bins, length, False, x) for length in x.shape[2:]))
+            # Every branch reduces every cell; those of others weigh 0.
+            enlargements.append(F.pad(enlargement, (before, num_cells - before - bins**2)))
+            before += bins**2
+        cells = x.flatten(2) @ torch.cat(averages).transpose(0, 1)  # (N, C, cells)
+        layers = [layer for layer in self.branches.modules() if isinstance(layer, nn.Conv2d)]
+        weight = torch.cat([layer.weight for layer in layers])
+        bias = torch.cat([layer.bias for layer in layers if layer.bias is not None])
+        reduced = F.relu6(F.conv2d(cells.unsqueeze(3), weight, bias))
+        by_branch = reduced.reshape(x.shape[0], len(_BINS), -1, num_cells)
+        enlarged: Tensor = by_branch @ torch.stack(enlargements).transpose(1, 2)
+        return enlarged.reshape(x.shape[0], -1, *x.shape[2:])
+
+
+def _for_maps(rows: Tensor, columns: Tensor) -> Tensor:
+    """Kronecker's product: what does both to a map whose rows follow each other."""
+    product = rows[:, None, :, None] * columns[None, :, None, :]
+    return product.reshape(rows.shape[0] * columns.shape[0], rows.shape[1] * columns.shape[1])
 
 
 def _pooled(in_channels: int, out_channels: int, bins: int) -> nn.Sequential:

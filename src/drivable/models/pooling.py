@@ -31,7 +31,7 @@ class CellAverage(nn.Module):
             return F.adaptive_avg_pool2d(x, self.cells)
         if self.cells == 1:
             return x.mean(dim=(2, 3), keepdim=True)
-        rows, columns = (_averaging(length, self.cells, x) for length in x.shape[2:])
+        rows, columns = (averaging(length, self.cells, x) for length in x.shape[2:])
         return rows @ x @ columns.transpose(0, 1)
 
     def extra_repr(self) -> str:
@@ -39,7 +39,7 @@ class CellAverage(nn.Module):
         return str(self.cells)
 
 
-def _averaging(length: int, cells: int, like: Tensor) -> Tensor:
+def averaging(length: int, cells: int, like: Tensor) -> Tensor:
     """(cells, length): row i averages the places of cell i."""
     place = torch.arange(length, device=like.device)
     cell = torch.arange(cells, device=like.device).unsqueeze(1)

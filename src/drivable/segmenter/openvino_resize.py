@@ -56,9 +56,8 @@ def resize_in_int8(graph: Any) -> None:
 def _resize_columns(operators: Any, images: Any, new_width: int) -> Any:
     """(N, H, W, 3) uint8 -> (N, H, new_width, 3) float32, whole grey levels."""
     num, height, width, channels = images.shape
-    pixels = operators.convert(images, np.float32)
     if width == new_width:
-        return pixels
+        return operators.convert(images, np.float32)
     num_groups = math.gcd(width, new_width)
     old, new = width // num_groups, new_width // num_groups
     steps, scale = _int8_weights(old, new)
@@ -71,7 +70,9 @@ def _resize_columns(operators: Any, images: Any, new_width: int) -> Any:
     share[-1] -= steps[:, 2].sum(axis=1) * scale
     correction = np.repeat(1 / share.T, channels, axis=0).reshape(1, new * channels, 1, num_groups).astype(np.float32)
 
-    groups = _in_levels(operators, operators.reshape(pixels, [num, height, num_groups, old * channels], False))
+    groups = operators.reshape(images, [num, height, num_groups, old * channels], False)
+    # Without a scale, even of 1, OpenVINO does not see that it could compute in int8.
+    groups = operators.multiply(operators.convert(groups, np.float32), np.float32(1))
     groups = operators.transpose(groups, [0, 3, 1, 2])
     kernel = operators.fake_quantize(kernel, -bound, bound, -bound, bound, 255)
     groups = operators.convolution(groups, kernel, [1, 1], [0, 1], [0, 1], [1, 1], name=RESIZE)

@@ -1,10 +1,11 @@
 import pytest
 import torch
+from torch.nn import functional as F
 
 from drivable.config.models import LiteSpec
 from drivable.models import build_model
 from drivable.models.depthwise import DepthwiseConv2d
-from drivable.models.light_decoders import LIGHT_DECODERS
+from drivable.models.light_decoders import LIGHT_DECODERS, _PyramidPooling
 
 
 @pytest.mark.parametrize("decoder", LIGHT_DECODERS)
@@ -34,3 +35,10 @@ def test_a_depthwise_convolution_is_one_of_torch_and_keeps_its_gradients_in_bflo
     y.float().square().sum().backward()
     assert ours.weight.grad is not None
     torch.testing.assert_close(ours.weight.grad, plain.weight.grad, rtol=0.02, atol=0.05)
+
+
+def test_pooling_at_once_is_pooling_by_branches() -> None:
+    pooling = _PyramidPooling(16)
+    x = torch.rand(2, 16, 7, 10)
+    apart = torch.cat([F.interpolate(branch(x), size=(7, 10), mode="bilinear") for branch in pooling.branches], dim=1)
+    torch.testing.assert_close(pooling._at_once(x), apart)
