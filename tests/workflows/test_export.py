@@ -17,7 +17,15 @@ from drivable.config.models import ModelSpec, UNetSpec
 from drivable.data import open_data, select_split
 from drivable.errors import CheckpointError, ConfigError
 from drivable.evaluation import evaluate
-from drivable.export import ExportSettings, LabelledPictures, export_model, parity, rendered_pictures
+from drivable.export import (
+    ExportSettings,
+    LabelledPictures,
+    export_model,
+    onnx_file,
+    openvino_file,
+    parity,
+    rendered_pictures,
+)
 from drivable.export.export import SUFFIXES
 from drivable.export.graph import ExportedGraph
 from drivable.labels import BDD100K_DRIVABLE
@@ -290,6 +298,24 @@ def test_what_loses_too_much_in_int8_keeps_its_sensitive_layers_in_float(
     dequantized = {node.output[0] for node in graph.node if node.op_type == "DequantizeLinear"}
     weights = {node.name: node.input[1] for node in graph.node if node.op_type in ("Conv", "MatMul", "Gemm")}
     assert not dequantized & {weights[layer] for layer in kept}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", ["onnx", "openvino"])
+def test_depthwise_convolutions_of_transformers_stay_in_float(
+    target: str, pictures: LabelledPictures, tmp_path: Path
+) -> None:
+    out = tmp_path / f"b0{SUFFIXES[target]}"
+    settings = ExportSettings(target, "int8", (64, 96), force=True)  # type: ignore[arg-type]
+    export_model(_untrained(default_spec("segformer_b0"), (64, 96)), out, settings, pictures)
+    if target == "openvino":
+        source = openvino_file.quantizable(need("openvino", "this test").Core().read_model(out))
+    else:
+        source = onnx_file.quantizable(need("onnx", "this test").load(out))
+    in_int8 = source.layers(source.graph)
+    assert len(source.depthwise) == 8  # One a block.
+    assert in_int8
+    assert not in_int8 & set(source.depthwise)
 
 
 @pytest.mark.slow

@@ -90,10 +90,15 @@ def quantizable(model: Any) -> Quantizable:
 
     ONNX Runtime has int8 convolutions only for activations with one range for all channels.
     """
-    outside = _outside_network(model)
+    depthwise = [
+        node.name
+        for node in model.graph.node
+        if node.op_type == "Conv" and any(attribute.name == "group" and attribute.i > 1 for attribute in node.attribute)
+    ]
     return Quantizable(
-        model, lambda picture: {INPUT: picture[None]}, _segment, _int8_layers, outside, per_channel=False
-    )
+        model, lambda picture: {INPUT: picture[None]}, _segment, _int8_layers, _outside_network(model), depthwise,
+        per_channel=False,
+    )  # fmt: skip
 
 
 def with_unsigned_activations(model: Any) -> Any:

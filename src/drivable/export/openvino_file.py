@@ -28,8 +28,13 @@ def to_openvino(onnx_model: Any) -> Any:
 
 def quantizable(model: Any) -> Quantizable:
     """What :func:`~drivable.export.quantization.quantize` needs to know of an ``openvino.Model``."""
-    outside = _outside_network(model)
-    return Quantizable(model, lambda picture: picture[None], _segment, _int8_layers, outside, per_channel=True)
+    depthwise = [
+        node.get_friendly_name() for node in model.get_ordered_ops() if node.get_type_name() == "GroupConvolution"
+    ]
+    return Quantizable(
+        model, lambda picture: picture[None], _segment, _int8_layers, _outside_network(model), depthwise,
+        per_channel=True,
+    )  # fmt: skip
 
 
 def _segment(compiled: Any) -> Segment:
