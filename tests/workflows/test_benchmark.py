@@ -1,9 +1,8 @@
 """Models timed side by side, and what is said of them."""
 
 import json
-import multiprocessing
-import threading
-import time
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
 
@@ -125,16 +124,14 @@ def test_what_cannot_be_timed_is_said(tmp_path: Path, onnx_file: Path) -> None:
         assert isinstance(result.exception, ConfigError)
 
 
-def test_a_killed_measurement_of_memory_is_an_error() -> None:
+def test_a_killed_measurement_of_memory_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     contender = open_contender("lite", (64, 96))
 
-    def kill() -> None:
-        while not (children := multiprocessing.active_children()):
-            time.sleep(0.01)
-        children[0].kill()
+    def killed(*_: object) -> Future[float]:
+        task: Future[float] = Future()
+        task.set_exception(BrokenProcessPool("a process was terminated abruptly"))
+        return task
 
-    killer = threading.Thread(target=kill)
-    killer.start()
-    with pytest.raises(DrivableError, match="was killed"):
+    monkeypatch.setattr(ProcessPoolExecutor, "submit", killed)
+    with pytest.raises(DrivableError, match="lite: the process that measures its memory was killed"):
         peak_mib(contender, Settings((64, 96)))
-    killer.join()

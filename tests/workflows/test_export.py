@@ -228,21 +228,25 @@ def test_a_file_of_another_tool_or_a_damaged_one_is_refused(exported: Path, tmp_
         load(tmp_path / "none.xml")
 
 
-def test_an_interrupt_waits_for_the_end_of_the_block() -> None:
+@pytest.mark.parametrize(("handler", "told"), [("default_int_handler", "ended, interrupted"), ("SIG_IGN", "ended")])
+def test_an_interrupt_waits_for_the_end_of_the_block(handler: str, told: str) -> None:
     # In a process of its own: a signal must find no runtime's threads.
-    code = """
+    code = f"""
 import signal
 from drivable.export.interrupt import interrupted_afterwards
-done = []
+signal.signal(signal.SIGINT, signal.{handler})
+told = []
 try:
     with interrupted_afterwards():
         signal.raise_signal(signal.SIGINT)
-        done.append(True)
+        told.append("ended")
 except KeyboardInterrupt:
-    print(done, signal.getsignal(signal.SIGINT) is signal.default_int_handler)
+    told.append("interrupted")
+assert signal.getsignal(signal.SIGINT) is signal.{handler}
+print(", ".join(told))
 """
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert result.stdout.strip() == "[True] True"
+    assert result.stdout.strip() == told
 
 
 @pytest.mark.slow

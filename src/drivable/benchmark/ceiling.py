@@ -1,4 +1,4 @@
-"""What this machine reaches at best: multiply-accumulates a second in large products and convolutions."""
+"""What this machine reaches where nothing holds it up: operations a second in large products and convolutions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NUM_LAYERS = 4
 
 @dataclass(frozen=True)
 class Ceiling:
-    """The best rate of one precision, 2 operations a multiply-accumulate.
+    """The rates of one precision, 2 operations a multiply-accumulate, by medians as the models' times are.
 
     Args:
         product_gops: 1e9 operations a second in a product of square matrices.

@@ -18,8 +18,10 @@ def interrupted_afterwards() -> Iterator[None]:
     Raises:
         KeyboardInterrupt: after the block, where the user asked for it meanwhile.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield  # Signals only ever reach the main thread.
+    is_main = threading.current_thread() is threading.main_thread()
+    # Signals only ever reach the main thread; a process in the background of a script ignores this one.
+    if not is_main or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        yield
         return
     received: list[int] = []
     before = signal.signal(signal.SIGINT, lambda number, _: received.append(number))
