@@ -21,6 +21,7 @@ from drivable.export import (
     ExportSettings,
     LabelledPictures,
     export_model,
+    interrupt,
     onnx_file,
     openvino_file,
     parity,
@@ -230,10 +231,10 @@ def test_a_file_of_another_tool_or_a_damaged_one_is_refused(exported: Path, tmp_
 
 @pytest.mark.parametrize(("handler", "told"), [("default_int_handler", "ended, interrupted"), ("SIG_IGN", "ended")])
 def test_an_interrupt_waits_for_the_end_of_the_block(handler: str, told: str) -> None:
-    # In a process of its own: a signal must find no runtime's threads.
+    # In a process of its own that does not import torch: a signal must find no runtime's threads.
     code = f"""
-import signal
-from drivable.export.interrupt import interrupted_afterwards
+import runpy, signal
+interrupted_afterwards = runpy.run_path({interrupt.__file__!r})["interrupted_afterwards"]
 signal.signal(signal.SIGINT, signal.{handler})
 told = []
 try:
