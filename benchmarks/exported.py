@@ -15,14 +15,14 @@ import numpy as np
 from drivable.benchmark import Settings, benchmark, machine, open_contender
 from drivable.segmenter.description import KEY, ExportDescription
 from drivable.segmenter.openvino_resize import RESIZE, resize_in_int8
-from drivable.segmenter.runtimes import need
+from drivable.segmenter.openvino_segmenter import openvino_core
 
 SIZE = (360, 640)
 
 
 def outside_network(path: Path, threads: int, rounds: int) -> tuple[float, float, float]:
     """Median ms of a graph for 360x640 before, in and after the network, from OpenVINO's profile."""
-    core = need("openvino", "the profile").Core()
+    core = openvino_core()
     graph = core.read_model(path)
     graph.reshape([1, *SIZE, 3])
     if ExportDescription.from_json(graph.get_rt_info(KEY).astype(str), path).precision == "int8":

@@ -1,8 +1,9 @@
 """Models timed side by side, and what is said of them."""
 
 import json
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+import multiprocessing
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -124,14 +125,16 @@ def test_what_cannot_be_timed_is_said(tmp_path: Path, onnx_file: Path) -> None:
         assert isinstance(result.exception, ConfigError)
 
 
-def test_a_killed_measurement_of_memory_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_killed_measurement_of_memory_is_an_error() -> None:
     contender = open_contender("lite", (64, 96))
 
-    def killed(*_: object) -> Future[float]:
-        task: Future[float] = Future()
-        task.set_exception(BrokenProcessPool("a process was terminated abruptly"))
-        return task
+    def kill() -> None:
+        while not (children := multiprocessing.active_children()):
+            time.sleep(0.01)
+        children[0].kill()
 
-    monkeypatch.setattr(ProcessPoolExecutor, "submit", killed)
+    killer = threading.Thread(target=kill)
+    killer.start()
     with pytest.raises(DrivableError, match="lite: the process that measures its memory was killed"):
         peak_mib(contender, Settings((64, 96)))
+    killer.join()

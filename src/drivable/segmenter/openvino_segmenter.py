@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -47,11 +48,10 @@ class OpenVINOSegmenter(ExportedSegmenter):
     def __init__(
         self, path: Path, device: str = "auto", num_threads: int | None = None, as_written: bool = False
     ) -> None:
-        runtime = need("openvino", "running .xml files")
+        core = openvino_core()
         for file in (path, path.with_suffix(".bin")):
             if not file.is_file():
                 raise CheckpointError(f"{file}: no such file; OpenVINO needs .xml and .bin side by side")
-        core = runtime.Core()
         # Everything: its errors are bare RuntimeErrors.
         try:
             graph = core.read_model(path)
@@ -112,13 +112,26 @@ class OpenVINOSegmenter(ExportedSegmenter):
         return self._free
 
 
+@cache
+def openvino_core() -> Any:
+    """The ``openvino.Core`` of this process.
+
+    One for all: a core's CPU plugin gives its thread a stack for signals and takes the memory back when it is let go,
+    even where a younger core will put that stack in place again. The next signal then ends the process.
+
+    Raises:
+        ConfigError: where OpenVINO is not installed.
+    """
+    return need("openvino", "running .xml files").Core()
+
+
 def openvino_device(name: str) -> str:
     """OpenVINO's name of a device; ``auto`` is the CPU.
 
     Raises:
         ConfigError: where it is not to be had.
     """
-    available = need("openvino", "running .xml files").Core().available_devices
+    available = openvino_core().available_devices
     device = "CPU" if name == "auto" else name.upper()
     if device.split(".")[0] not in {known.split(".")[0] for known in available}:
         raise ConfigError(f"device '{name}': OpenVINO here has {', '.join(available).lower()}")
@@ -127,7 +140,7 @@ def openvino_device(name: str) -> str:
 
 def compile_graph(graph: Any, in_bf16: bool, device: str, num_threads: int | None) -> Any:
     """An ``openvino.CompiledModel`` for one picture at a time, in bfloat16 where that is asked for and to be had."""
-    core = need("openvino", "running .xml files").Core()
+    core = openvino_core()
     has_bf16 = device == "CPU" and "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     options: dict[str, Any] = {
         "PERFORMANCE_HINT": "LATENCY",
