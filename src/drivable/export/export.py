@@ -149,6 +149,8 @@ def export_model(
 def _graph(checkpoint: Checkpoint, settings: ExportSettings) -> ExportedGraph:
     """What is exported: without what the segmenter does for torch alone."""
     graph = calibrated_graph(checkpoint, fold_batch_norm(checkpoint.build()), settings.size)
+    if settings.outputs == "ids":
+        graph.fold_relative_to_first()
     return ExportedGraph(graph, settings.outputs, settings.upsampling).eval().requires_grad_(False)
 
 

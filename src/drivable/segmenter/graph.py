@@ -47,16 +47,31 @@ class SegmenterGraph(nn.Module):
         self.size = size
         self.temperature = temperature
         self.register_buffer("offsets", None if offsets is None else torch.tensor(offsets).view(1, -1, 1, 1))
+        self._has_relative_logits = False
+
+    def fold_relative_to_first(self) -> None:
+        """Let the classifier give what :func:`relative_to_first` makes of its logits, where it is the last convolution.
+
+        One plane and three small steps less; from then on only ids can be had. The model is changed.
+        """
+        classify = getattr(self.model.decoder, "classify", None)
+        if not isinstance(classify, nn.Conv2d):
+            return
+        relative = nn.Conv2d(classify.in_channels, classify.out_channels - 1, 1)
+        relative.load_state_dict({name: value[1:] - value[:1] for name, value in classify.state_dict().items()})
+        self.model.decoder.classify = relative
+        if self.offsets is not None:
+            self.offsets = relative_to_first(self.offsets)
+        self._has_relative_logits = True
 
     def forward(self, images: Tensor) -> Tensor:
         """RGB (N, H, W, 3) uint8 -> ids (N, H, W) uint8."""
         # One plane less to enlarge: whoever wins over the first class wins.
-        relative = relative_to_first(self.grid_logits(images))
-        return most_probable(self._to_picture(relative, images))
+        return most_probable(self._to_picture(self._relative(images), images))
 
     def grid_ids(self, images: Tensor) -> Tensor:
         """RGB (N, H, W, 3) uint8 -> ids (N, h, w) uint8 on the network's own grid."""
-        return most_probable(relative_to_first(self.grid_logits(images)))
+        return most_probable(self._relative(images))
 
     def probabilities(self, images: Tensor) -> Tensor:
         """RGB (N, H, W, 3) uint8 -> (N, K, H, W) float32; over the classes each pixel sums to 1."""
@@ -73,6 +88,10 @@ class SegmenterGraph(nn.Module):
         else:
             logits = self.model.grid_logits(self._working(pixels, self.size)).float()
         return logits if self.offsets is None else logits + self.offsets
+
+    def _relative(self, images: Tensor) -> Tensor:
+        logits = self.grid_logits(images)
+        return logits if self._has_relative_logits else relative_to_first(logits)
 
     def _to_picture(self, planes: Tensor, images: Tensor) -> Tensor:
         if self.size is None:

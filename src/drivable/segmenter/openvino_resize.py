@@ -45,30 +45,33 @@ def resize_in_int8(graph: Any) -> None:
         return
     operators = need("openvino", "running .xml files").opset13
     readers = list(resized.get_target_inputs())
-    pixels = _resize_columns(operators, graph.input(0), new_width)
-    pixels = _resize_rows(operators, pixels, resized.shape[2])
+    pixels, shares = _resize_columns(operators, graph.input(0), new_width)
+    pixels = _resize_rows(operators, pixels, shares, resized.shape[2])
     planes = operators.transpose(pixels, [0, 3, 1, 2])
     for reader in readers:
         reader.replace_source_output(planes.output(0))
     graph.validate_nodes_and_infer_types()
 
 
-def _resize_columns(operators: Any, images: Any, new_width: int) -> Any:
-    """(N, H, W, 3) uint8 -> (N, H, new_width, 3) float32, whole grey levels."""
+def _resize_columns(operators: Any, images: Any, new_width: int) -> tuple[Any, NDArray[np.float32]]:
+    """(N, H, W, 3) uint8 -> (N, H, new_width, 3) float32, whole grey levels, and what they are to be divided by.
+
+    That is the share (new_width,) of each column's weights that lies within the picture: 1 but for those at its edges.
+    Divided at once it would keep OpenVINO from writing grey levels as uint8.
+    """
     num, height, width, channels = images.shape
     if width == new_width:
-        return operators.convert(images, np.float32)
+        return operators.convert(images, np.float32), np.ones(width, dtype=np.float32)
     num_groups = math.gcd(width, new_width)
     old, new = width // num_groups, new_width // num_groups
     steps, scale = _int8_weights(old, new)
     kernel = np.einsum("ngo,cd->ncodg", steps * scale[:, None, None], np.eye(channels))
     kernel = kernel.reshape(new * channels, old * channels, 1, 3).astype(np.float32)
     bound = np.repeat(127 * scale, channels).reshape(-1, 1, 1, 1).astype(np.float32)
-    # The first group has no left neighbour and the last no right one: what weighs there sums to 1.
-    share = np.ones((num_groups, new))
-    share[0] -= steps[:, 0].sum(axis=1) * scale
-    share[-1] -= steps[:, 2].sum(axis=1) * scale
-    correction = np.repeat(1 / share.T, channels, axis=0).reshape(1, new * channels, 1, num_groups).astype(np.float32)
+    # The first group has no left neighbour and the last no right one.
+    shares = np.ones((num_groups, new), dtype=np.float32)
+    shares[0] -= steps[:, 0].sum(axis=1) * scale
+    shares[-1] -= steps[:, 2].sum(axis=1) * scale
 
     groups = operators.reshape(images, [num, height, num_groups, old * channels], False)
     # Without a scale, even of 1, OpenVINO does not see that it could compute in int8.
@@ -76,8 +79,8 @@ def _resize_columns(operators: Any, images: Any, new_width: int) -> Any:
     groups = operators.transpose(groups, [0, 3, 1, 2])
     kernel = operators.fake_quantize(kernel, -bound, bound, -bound, bound, 255)
     groups = operators.convolution(groups, kernel, [1, 1], [0, 1], [0, 1], [1, 1], name=RESIZE)
-    groups = operators.transpose(operators.multiply(groups, correction), [0, 2, 3, 1])
-    return operators.reshape(_in_levels(operators, groups), [num, height, new_width, channels], False)
+    groups = operators.transpose(_in_levels(operators, groups), [0, 2, 3, 1])
+    return operators.reshape(groups, [num, height, new_width, channels], False), shares.flatten()
 
 
 def _int8_weights(old: int, new: int) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -96,18 +99,19 @@ def _in_levels(operators: Any, pixels: Any) -> Any:
     return operators.fake_quantize(pixels, lowest, highest, lowest, highest, 256)
 
 
-def _resize_rows(operators: Any, pixels: Any, new_height: int) -> Any:
-    """(N, H, w, 3) -> (N, new_height, w, 3) float32."""
+def _resize_rows(operators: Any, pixels: Any, shares: NDArray[np.float32], new_height: int) -> Any:
+    """(N, H, w, 3), to be divided by shares (w,) -> (N, new_height, w, 3) float32, whole grey levels."""
     num, height, width, channels = pixels.get_output_shape(0)
     if height == new_height:
-        return pixels
+        return operators.round(operators.multiply(pixels, 1 / shares[:, None]), "half_to_even")
     length = max(divisor for divisor in range(1, _MOST_ROWS + 1) if new_height % divisor == 0)
     places, by_block = blocks(height, new_height, length, True, torch.empty(0))
 
     lines = operators.reshape(pixels, [num, height, width * channels], False)
     taken = operators.gather(lines, places.flatten().numpy(), np.int64(1))
     taken = operators.reshape(taken, [num, *places.shape, width * channels], False)
-    lines = operators.round(operators.matmul(by_block.numpy(), taken, False, False), "half_to_even")
+    lines = operators.matmul(by_block.numpy(), taken, False, False)
+    lines = operators.round(operators.multiply(lines, np.repeat(1 / shares, channels)), "half_to_even")
     return operators.reshape(lines, [num, new_height, width, channels], False)
 
 
