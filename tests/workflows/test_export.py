@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -263,6 +264,24 @@ except KeyboardInterrupt:
 """
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (result.returncode, result.stdout.strip()) == (0, "interrupted"), result.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_export_leaves_nothing(number: signal.Signals, tmp_path: Path) -> None:
+    out = tmp_path / "lite.onnx"
+    command = [sys.executable, "-m", "drivable", "export", "drivable-lite", "--size", "96x160", "--out", str(out)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 240
+    # The file is written under another name, and then checked.
+    while not list(tmp_path.iterdir()) and time.monotonic() < deadline:
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 130, err
+    assert "nothing is left half-written" in err
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow

@@ -55,6 +55,7 @@ def export(
     """Write a trained model for another runtime, checked to be the same model."""
     from drivable.checkpoint import find_checkpoint, load_checkpoint
     from drivable.export import SUFFIXES, ExportSettings, export_checkpoint, export_model, rendered_pictures
+    from drivable.export.interrupt import terminated_as_interrupted
     from drivable.files import write_json
     from drivable.segmenter import is_exported
 
@@ -93,7 +94,8 @@ def export(
             num_train = _NUM_TRAIN if settings.precision == "int8" else 0
             num_check = _NUM_CHECK if settings.is_scored else len(pictures.check)
             pictures = _labelled_pictures(data, checkpoint, splits, layout, ids, num_train, num_check)
-        parity = export_model(checkpoint, out, settings, pictures).parity
+        with terminated_as_interrupted():
+            parity = export_model(checkpoint, out, settings, pictures).parity
     print_table(["pixels that keep their class", "share"], [[key, share] for key, share in parity["agreement"].items()])
     print_table(["checked", "value"], [[key, _told(value)] for key, value in parity.items() if key != "agreement"])
     files = [out, *([out.with_suffix(".bin")] if target == "openvino" else [])]

@@ -1,4 +1,4 @@
-"""Ctrl-C while torch traces a graph."""
+"""Ctrl-C and termination while a graph is exported."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 
 @contextmanager
@@ -31,3 +32,28 @@ def interrupted_afterwards() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
     if received:
         raise KeyboardInterrupt
+
+
+@contextmanager
+def terminated_as_interrupted() -> Iterator[None]:
+    """Take ``SIGTERM`` for Ctrl-C while the block runs, so that what it began is cleared away.
+
+    By default the process would end at once, and half a file would stay.
+
+    Raises:
+        KeyboardInterrupt: where the signal comes.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    handler = signal.getsignal(signal.SIGINT)
+    # Without one, Ctrl-C is ignored; termination never is.
+    (handler if callable(handler) else signal.default_int_handler)(number, frame)
