@@ -1,13 +1,8 @@
 """Exported models: the same model or none, in every runtime, and what they say of themselves."""
 
 import json
-import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -27,7 +22,6 @@ from drivable.export import (
 )
 from drivable.export.export import SUFFIXES
 from drivable.export.graph import ExportedGraph
-from drivable.export.interrupt import interrupted_afterwards
 from drivable.models.pooling import CellAverage, averaging
 from drivable.segmenter import ExportedSegmenter, OpenVINOSegmenter, TorchSegmenter, load
 from drivable.segmenter.graph import SegmenterGraph
@@ -219,69 +213,6 @@ def test_a_file_of_another_tool_or_a_damaged_one_is_refused(exported: Path, tmp_
         load(tmp_path / "cut.onnx")
     with pytest.raises(CheckpointError, match="no such file"):
         load(tmp_path / "none.xml")
-
-
-@pytest.mark.parametrize(
-    ("handler", "told"),
-    [(signal.default_int_handler, ["ended", "interrupted"]), (signal.SIG_IGN, ["ended"])],
-)
-def test_an_interrupt_waits_for_the_end_of_the_block(handler: Any, told: list[str]) -> None:
-    seen = []
-    before = signal.signal(signal.SIGINT, handler)
-    try:
-        with interrupted_afterwards():
-            signal.raise_signal(signal.SIGINT)
-            seen.append("ended")
-    except KeyboardInterrupt:
-        seen.append("interrupted")
-    finally:
-        after = signal.signal(signal.SIGINT, before)
-    assert seen == told
-    assert after is handler
-
-
-def test_a_signal_is_survived_after_openvino_models_were_let_go(
-    checkpoint: Checkpoint, pictures: LabelledPictures, tmp_path: Path
-) -> None:
-    out = tmp_path / "lite.xml"
-    export_model(checkpoint, out, ExportSettings("openvino", "fp32", SIZE), pictures)
-    # In a process of its own, which it may end.
-    code = f"""
-import signal
-from pathlib import Path
-import numpy as np
-from drivable.segmenter import load
-first, second = (load(Path({str(out)!r})) for _ in range(2))
-for segmenter in (first, second):
-    segmenter.segment(np.zeros((96, 160, 3), dtype=np.uint8))
-del first, segmenter
-del second
-signal.signal(signal.SIGINT, signal.default_int_handler)
-try:
-    signal.raise_signal(signal.SIGINT)
-except KeyboardInterrupt:
-    print("interrupted")
-"""
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert (result.returncode, result.stdout.strip()) == (0, "interrupted"), result.stderr
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_stopped_export_leaves_nothing(number: signal.Signals, tmp_path: Path) -> None:
-    out = tmp_path / "lite.onnx"
-    command = [sys.executable, "-m", "drivable", "export", "drivable-lite", "--size", "96x160", "--out", str(out)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 240
-    # The file is written under another name, and then checked.
-    while not list(tmp_path.iterdir()) and time.monotonic() < deadline:
-        assert process.poll() is None
-        time.sleep(0.01)
-    process.send_signal(number)
-    _, err = process.communicate(timeout=120)
-    assert process.returncode == 130, err
-    assert "nothing is left half-written" in err
-    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow
