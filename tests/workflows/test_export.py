@@ -25,7 +25,6 @@ from drivable.export.graph import ExportedGraph
 from drivable.models.pooling import CellAverage, averaging
 from drivable.segmenter import ExportedSegmenter, OpenVINOSegmenter, TorchSegmenter, load
 from drivable.segmenter.graph import SegmenterGraph
-from drivable.segmenter.runtimes import need
 
 SIZE = (96, 160)
 
@@ -194,11 +193,6 @@ def test_what_cannot_be_is_said_at_once(
     with pytest.raises(ConfigError, match=message):
         export_model(checkpoint, tmp_path / name, settings, pictures)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_runtime_that_is_not_installed_says_what_to_install() -> None:
-    with pytest.raises(ConfigError, match=r"pip install 'drivable\[export\]'"):
-        need("no_such_runtime", "running files")
 
 
 def test_a_file_of_another_tool_or_a_damaged_one_is_refused(exported: Path, tmp_path: Path) -> None:

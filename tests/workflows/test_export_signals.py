@@ -11,7 +11,7 @@ import pytest
 
 from drivable.checkpoint import find_checkpoint, load_checkpoint
 from drivable.export import ExportSettings, LabelledPictures, export_model
-from drivable.export.interrupt import interrupted_afterwards
+from drivable.interrupt import interrupted_afterwards
 
 
 @pytest.mark.parametrize(

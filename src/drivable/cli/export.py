@@ -55,8 +55,8 @@ def export(
     """Write a trained model for another runtime, checked to be the same model."""
     from drivable.checkpoint import find_checkpoint, load_checkpoint
     from drivable.export import SUFFIXES, ExportSettings, export_checkpoint, export_model, rendered_pictures
-    from drivable.export.interrupt import terminated_as_interrupted
     from drivable.files import write_json
+    from drivable.interrupt import terminated_as_interrupted
     from drivable.segmenter import is_exported
 
     target = to or next((target for target, suffix in SUFFIXES.items() if suffix == out.suffix), None)

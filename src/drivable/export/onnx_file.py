@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from drivable.export.graph import ExportedGraph, example, free_axes
-from drivable.export.interrupt import interrupted_afterwards
 from drivable.export.quantization import Quantizable, Segment, ids_of
+from drivable.interrupt import interrupted_afterwards
 from drivable.segmenter.description import KEY, PIXELS, ExportDescription
 from drivable.segmenter.runtimes import need
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from drivable.export.graph import ExportedGraph, example, free_axes
-from drivable.export.interrupt import interrupted_afterwards
+from drivable.interrupt import interrupted_afterwards
 from drivable.segmenter.description import KEY, ExportDescription
 
 

@@ -7,28 +7,32 @@ from importlib import import_module
 from types import ModuleType
 
 from drivable.errors import ConfigError
+from drivable.interrupt import interrupted_afterwards
 
 
 def need(module: str, purpose: str) -> ModuleType:
-    """Import an optional library.
+    """Import an optional library; Ctrl-C waits until it is whole.
 
     Args:
         module: its name.
         purpose: what it is needed for.
 
     Raises:
-        ConfigError: where it is not installed; says what to install.
+        ConfigError: where it is not installed; says what to install. Where it is, but does not load; says why.
 
     Example:
         >>> need("onnxruntime", "running .onnx files").get_available_providers()
         ['CPUExecutionProvider']
     """
     try:
-        return import_module(module)
+        with interrupted_afterwards():
+            return import_module(module)
     except ImportError as fault:
-        raise ConfigError(
-            f"{purpose} needs {module}, which is not installed: pip install 'drivable[export]'"
-        ) from fault
+        if isinstance(fault, ModuleNotFoundError) and fault.name == module.partition(".")[0]:
+            told = "which is not installed: pip install 'drivable[export]'"
+        else:
+            told = f"which is installed but does not load: {first_line(fault)}"
+        raise ConfigError(f"{purpose} needs {module}, {told}") from fault
 
 
 def first_line(fault: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""Ctrl-C and termination while a graph is exported."""
+"""Ctrl-C and termination where they must not come in the middle."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from types import FrameType
 def interrupted_afterwards() -> Iterator[None]:
     """Keep Ctrl-C until the block is done, then raise it.
 
-    Torch imports its compiler while it traces. An interrupt there leaves modules half imported, and what the user sees
-    is a page of errors about those.
+    For imports of libraries, and for tracing, in which torch imports its compiler: an interrupt there leaves modules
+    half imported, and compiled ones turn it into an ``ImportError``.
 
     Raises:
         KeyboardInterrupt: after the block, where the user asked for it meanwhile.
