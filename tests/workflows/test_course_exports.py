@@ -7,8 +7,7 @@ import pytest
 
 from drivable.checkpoint import Checkpoint
 from drivable.config.models import ModelSpec
-from drivable.export import ExportSettings, LabelledPictures, export_model
-from drivable.export.export import SUFFIXES
+from drivable.export import SUFFIXES, ExportSettings, LabelledPictures, export_model
 from drivable.models import default_spec
 
 Untrained = Callable[[ModelSpec, tuple[int, int]], Checkpoint]

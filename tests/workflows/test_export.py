@@ -15,12 +15,12 @@ from drivable.data import open_data, select_split
 from drivable.errors import CheckpointError, ConfigError
 from drivable.evaluation import evaluate
 from drivable.export import (
+    SUFFIXES,
     ExportSettings,
     LabelledPictures,
     export_model,
     parity,
 )
-from drivable.export.export import SUFFIXES
 from drivable.export.graph import ExportedGraph
 from drivable.models.pooling import CellAverage, averaging
 from drivable.segmenter import ExportedSegmenter, OpenVINOSegmenter, TorchSegmenter, load
@@ -78,7 +78,7 @@ def test_another_runtimes_probabilities_are_compared_too(
     settings = ExportSettings("torchscript", "fp32", SIZE, "probabilities")
     about = export_model(checkpoint, tmp_path / "right.torchscript", settings, pictures)
     assert about.parity["probabilities off by"] < 1e-3
-    monkeypatch.setattr("drivable.export.export._graph", flat)
+    monkeypatch.setattr("drivable.export.conversion._graph", flat)
     with pytest.raises(CheckpointError, match="probabilities are .* off"):
         export_model(checkpoint, tmp_path / "flat.torchscript", settings, pictures)
 

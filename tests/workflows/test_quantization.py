@@ -9,8 +9,7 @@ import pytest
 
 from drivable.checkpoint import Checkpoint
 from drivable.config.models import ModelSpec, UNetSpec
-from drivable.export import ExportSettings, LabelledPictures, export_model, onnx_file, openvino_file
-from drivable.export.export import SUFFIXES
+from drivable.export import SUFFIXES, ExportSettings, LabelledPictures, export_model, onnx_file, openvino_file
 from drivable.models import default_spec
 from drivable.segmenter import TorchSegmenter
 from drivable.segmenter.openvino_segmenter import openvino_core
@@ -34,7 +33,7 @@ def test_what_loses_too_much_in_int8_keeps_its_sensitive_layers_in_float(
     # The first try is said to have lost too much, whatever it lost.
     verdicts = iter([True, True])
     monkeypatch.setattr("drivable.export.export._loses_too_much", lambda _: next(verdicts, False))
-    monkeypatch.setattr("drivable.export.export.MOST_LOSS", 0.02)
+    monkeypatch.setattr("drivable.export.conversion.MOST_LOSS", 0.02)
     out = tmp_path / "unet.onnx"
     kept = export_model(checkpoint, out, ExportSettings("onnx", "int8", SIZE, force=True), few).parity["kept in float"]
     assert kept

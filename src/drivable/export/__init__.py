@@ -1,8 +1,9 @@
 """Trained models for other runtimes and to pass on, checked to be the same model."""
 
 from drivable.export.checkpoint import export_checkpoint
-from drivable.export.export import SUFFIXES, ExportSettings, export_model
+from drivable.export.export import export_model
 from drivable.export.parity import LabelledPictures, rendered_pictures
+from drivable.export.settings import SUFFIXES, ExportSettings
 
 __all__ = [
     "SUFFIXES",

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from numpy.typing import NDArray
@@ -16,8 +15,8 @@ from numpy.typing import NDArray
 from drivable.checkpoint import Checkpoint
 from drivable.data.pictures import Pixels
 from drivable.errors import CheckpointError, ConfigError
-from drivable.export import onnx_file, openvino_file, program_file
-from drivable.export.graph import ExportedGraph, Outputs, Upsampling
+from drivable.export.conversion import Save, convert
+from drivable.export.graph import ExportedGraph
 from drivable.export.parity import (
     LEAST_AGREEMENT,
     MOST_LOSS,
@@ -28,60 +27,12 @@ from drivable.export.parity import (
     most_off,
     strict3,
 )
-from drivable.export.quantization import Budget, Quantizable, is_transformer, quantize
+from drivable.export.quantization import is_transformer
+from drivable.export.settings import ROUNDED, SUFFIXES, ExportSettings, refuse
 from drivable.files import file_fingerprint, written_whole
-from drivable.models.folding import fold_batch_norm
 from drivable.segmenter import ExportedSegmenter, OpenVINOSegmenter, TorchSegmenter, load
 from drivable.segmenter.description import ExportDescription
 from drivable.segmenter.graph import SegmenterGraph, calibrated_graph
-
-Target = Literal["onnx", "openvino", "torchscript", "torch-export"]
-Precision = Literal["fp32", "fp16", "bf16", "int8"]
-SUFFIXES: dict[Literal["checkpoint", Target], str] = {
-    "checkpoint": ".safetensors",
-    "onnx": ".onnx",
-    "openvino": ".xml",
-    "torchscript": ".torchscript",
-    "torch-export": ".pt2",
-}
-PRECISIONS: dict[Target, tuple[str, ...]] = {
-    "onnx": ("fp32", "fp16", "int8"),
-    "openvino": ("fp32", "fp16", "bf16", "int8"),
-    "torchscript": ("fp32",),
-    "torch-export": ("fp32",),
-}
-# Rounding alone changes pixels at every border; what counts is the score.
-_ROUNDED = ("bf16", "int8")
-
-Save = Callable[[Path, ExportDescription], None]
-# Converts, and says which layers stay in float although the rest does not.
-Candidate = Callable[[], tuple[Save, list[str]]]
-
-
-@dataclass(frozen=True)
-class ExportSettings:
-    """How to export.
-
-    Args:
-        target: runtime.
-        precision: of the weights (``fp16``), of the arithmetic (``bf16``), or of both (``fp32``, ``int8``).
-        size: (height, width) the network works at; ``None`` works at each picture's own.
-        outputs: ``ids`` or ``probabilities``.
-        upsampling: see :class:`~drivable.export.graph.ExportedGraph`.
-        force: write it even if it is not the same model, with the failure recorded inside.
-    """
-
-    target: Target
-    precision: Precision
-    size: tuple[int, int] | None
-    outputs: Outputs = "ids"
-    upsampling: Upsampling = "exact"
-    force: bool = False
-
-    @property
-    def is_scored(self) -> bool:
-        """Whether the check compares ``strict3``, and not pixels alone."""
-        return self.precision in _ROUNDED or self.upsampling == "fast"
 
 
 def export_model(
@@ -110,7 +61,7 @@ def export_model(
     Example:
         >>> export_model(checkpoint, Path("lite.onnx"), ExportSettings("onnx", "fp32", (288, 512)), rendered_pictures())
     """
-    _refuse(path, settings)
+    refuse(path, settings)
     description = ExportDescription(
         labels=checkpoint.labels,
         model=checkpoint.spec.model_dump(mode="json"),
@@ -128,8 +79,7 @@ def export_model(
     stride = reference.model.stride
     if settings.upsampling == "fast" and (settings.size is None or any(side % stride for side in settings.size)):
         raise ConfigError(f"fast upsampling needs a --size of multiples of {stride}, got {settings.size}")
-    with torch.no_grad():
-        candidates, save_float = _converted(_graph(checkpoint, settings), settings, pictures, checkpoint)
+    candidates, save_float = convert(checkpoint, settings, pictures)
     with _files(path) as temporary:
         for candidate in candidates:
             save, kept_in_float = candidate()
@@ -144,85 +94,6 @@ def export_model(
         description = replace(description, parity={**parity, "passed": not faults, "faults": faults})
         save(temporary, description)
     return description
-
-
-def _graph(checkpoint: Checkpoint, settings: ExportSettings) -> ExportedGraph:
-    """What is exported: without what the segmenter does for torch alone."""
-    graph = calibrated_graph(checkpoint, fold_batch_norm(checkpoint.build()), settings.size)
-    if settings.outputs == "ids":
-        graph.fold_relative_to_first()
-    return ExportedGraph(graph, settings.outputs, settings.upsampling).eval().requires_grad_(False)
-
-
-def _refuse(path: Path, settings: ExportSettings) -> None:
-    if settings.precision not in PRECISIONS[settings.target]:
-        raise ConfigError(
-            f"{settings.target} in {settings.precision}: not to be had; it has {', '.join(PRECISIONS[settings.target])}"
-        )
-    suffix = SUFFIXES[settings.target]
-    if path.suffix != suffix:
-        raise ConfigError(f"{path}: the name of a file for {settings.target} must end in {suffix}")
-    for file in (path, path.with_suffix(".bin")) if settings.target == "openvino" else (path,):
-        if file.is_dir():
-            raise ConfigError(f"{file}: a folder, expected the name of a file to write")
-    if settings.upsampling == "fast" and settings.outputs == "probabilities":
-        raise ConfigError("fast upsampling enlarges ids; leave --outputs probabilities or --upsampling fast out")
-
-
-def _converted(
-    graph: ExportedGraph, settings: ExportSettings, pictures: LabelledPictures, checkpoint: Checkpoint
-) -> tuple[Sequence[Candidate], Save | None]:
-    """Ways to convert, to be tried one after the other until the score is kept, and for int8 how to write its float32
-    twin."""
-    if settings.target == "torchscript":
-        traced = program_file.to_torchscript(graph)
-        return _only(lambda path, about: program_file.save_torchscript(traced, path, about)), None
-    if settings.target == "torch-export":
-        program = program_file.to_program(graph)
-        return _only(lambda path, about: program_file.save_program(program, path, about)), None
-    model = onnx_file.to_onnx(graph)
-    if settings.target == "onnx":
-        if settings.precision == "int8":
-            save_float = partial(onnx_file.save_onnx, model)
-            source = onnx_file.quantizable(model)
-            return _int8(source, _save_int8_onnx, pictures, checkpoint), save_float
-        wanted = onnx_file.with_half_weights(model) if settings.precision == "fp16" else model
-        return _only(partial(onnx_file.save_onnx, wanted)), None
-    converted = openvino_file.to_openvino(model)
-    if settings.precision == "int8":
-        save_float = partial(openvino_file.save_openvino, converted, halve=False)
-        source = openvino_file.quantizable(converted)
-        return _int8(source, partial(openvino_file.save_openvino, halve=False), pictures, checkpoint), save_float
-    halve = settings.precision in ("fp16", "bf16")
-    return _only(partial(openvino_file.save_openvino, converted, halve=halve)), None
-
-
-def _only(save: Save) -> Sequence[Candidate]:
-    return [lambda: (save, [])]
-
-
-def _save_int8_onnx(model: Any, path: Path, description: ExportDescription) -> None:
-    onnx_file.save_onnx(onnx_file.with_unsigned_activations(model), path, description)
-
-
-def _int8(
-    source: Quantizable, save: Callable[..., None], pictures: LabelledPictures, checkpoint: Checkpoint
-) -> Sequence[Candidate]:
-    """Everything in int8; then, where that loses too much, the sensitive layers in float."""
-    score = partial(strict3, labels=pictures.labels)
-    layers: set[str] = set()
-
-    def everything() -> tuple[Save, list[str]]:
-        graph = quantize(source, pictures.train, checkpoint.spec.name)
-        layers.update(source.layers(graph))
-        return partial(save, graph), []
-
-    def with_sensitive_layers_in_float() -> tuple[Save, list[str]]:
-        budget = Budget(pictures.check, score, MOST_LOSS)
-        graph = quantize(source, pictures.train, checkpoint.spec.name, budget)
-        return partial(save, graph), sorted(layers - source.layers(graph))
-
-    return [everything, with_sensitive_layers_in_float]
 
 
 def _checked(
@@ -240,7 +111,7 @@ def _checked(
     shares = agreement(_in_torch(ExportedGraph(reference, "ids", settings.upsampling)), as_written, pictures)
     parity: dict[str, Any] = {"agreement": shares, "pictures": pictures.name}
     faults = []
-    if settings.precision not in _ROUNDED:
+    if settings.precision not in ROUNDED:
         worst = min(shares, key=lambda size: shares[size])
         if shares[worst] < LEAST_AGREEMENT:
             faults.append(
@@ -250,7 +121,7 @@ def _checked(
     if settings.outputs == "probabilities":
         probabilities = _in_torch(ExportedGraph(reference, "probabilities", "exact"))
         parity["probabilities off by"] = most_off(probabilities, as_written, pictures)
-        limit = MOST_OFF[settings.precision in _ROUNDED]
+        limit = MOST_OFF[settings.precision in ROUNDED]
         if parity["probabilities off by"] > limit:
             faults.append(f"probabilities are {parity['probabilities off by']:.4f} off on average, expected {limit}")
     if settings.is_scored:

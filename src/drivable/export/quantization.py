@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from drivable.data.pictures import Pixels
+from drivable.progress import progress
 from drivable.segmenter import Image
 from drivable.segmenter.runtimes import need
 
@@ -102,12 +103,20 @@ def quantize(source: Quantizable, pictures: Sequence[Image], architecture: str, 
     calibration = nncf.Dataset(pictures, source.inputs)
     if budget is None:
         return nncf.quantize(source.graph, calibration, advanced_parameters=advanced, **options)
-    return nncf.quantize_with_accuracy_control(
-        source.graph,
-        calibration,
-        nncf.Dataset(budget.pairs),
-        validation_fn=lambda graph, pairs: budget.score(source.segment(graph), pairs),
-        max_drop=budget.most_loss,
-        advanced_quantization_parameters=advanced,
-        **options,
-    )
+    # How many there will be, NNCF does not say.
+    with progress("graphs scored to find the sensitive layers", None) as advance:
+
+        def score(graph: Any, pairs: Pairs) -> float:
+            scored = budget.score(source.segment(graph), pairs)
+            advance()
+            return scored
+
+        return nncf.quantize_with_accuracy_control(
+            source.graph,
+            calibration,
+            nncf.Dataset(budget.pairs),
+            validation_fn=score,
+            max_drop=budget.most_loss,
+            advanced_quantization_parameters=advanced,
+            **options,
+        )
