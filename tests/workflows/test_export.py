@@ -109,11 +109,26 @@ def test_openvino_compiles_for_sizes_that_stay(
     sizes = [(40 + side, 64) for side in range(6)]
     for height, width in sizes:
         assert segmenter.segment(np.zeros((height, width, 3), dtype=np.uint8)).shape == (height, width)
-    assert [shape[1] for shape in compiled] == [40]
+    assert [shape[1] for shape, _ in compiled] == [40]
     for height, width in sizes:
         for _ in range(2):
             segmenter.segment(np.zeros((height, width, 3), dtype=np.uint8))
-    assert [shape[1] for shape in compiled] == [42, 43, 44, 45]
+    assert [shape[1] for shape, _ in compiled] == [42, 43, 44, 45]
+
+
+def test_openvino_gives_each_picture_of_a_batch_a_stream(
+    checkpoint: Checkpoint, pictures: LabelledPictures, tmp_path: Path
+) -> None:
+    export_model(checkpoint, tmp_path / "lite.xml", ExportSettings("openvino", "fp32", SIZE), pictures)
+    segmenter = OpenVINOSegmenter(tmp_path / "lite.xml", num_threads=2)
+    images = [np.roll(pictures.check[0][0], 40 * shift, axis=1) for shift in range(5)]
+    alone = [segmenter.segment(image) for image in images]
+    segmenter.segment_batch(images)  # Not yet: it may not come again.
+    together = segmenter.segment_batch(images)
+    assert [num_streams for _, num_streams in segmenter._fixed] == [1, 2]
+    assert len({label_map.tobytes() for label_map in alone}) == len(images)
+    for one, other in zip(together, alone, strict=True):
+        assert (one == other).mean() > 0.999
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from drivable.segmenter.runtimes import first_line, need, num_cores
 # Each holds the weights once more.
 _MOST_FIXED = 4
 
+_Runner = Callable[[Image], NDArray[Any]]
+
 
 class OpenVINOSegmenter(ExportedSegmenter):
     """Run an exported ``.xml`` file with the ``.bin`` beside it.
@@ -28,7 +30,8 @@ class OpenVINOSegmenter(ExportedSegmenter):
     float32 files compute in float32, bf16 files in bfloat16 on a CPU that has it, int8 files the rest in what they say.
     The first size of pictures, and each that comes twice in a row, gets a graph compiled for it, which is faster than
     the one with free sizes that all others share; its first picture waits for that, and the few last used are kept. Of
-    int8 files, on a CPU, such a graph resizes pictures in int8 too.
+    int8 files, on a CPU, such a graph resizes pictures in int8 too. Of several pictures of one size each gets a stream
+    there, up to as many as there are threads.
 
     Args:
         path: of the ``.xml``.
@@ -63,13 +66,13 @@ class OpenVINOSegmenter(ExportedSegmenter):
         about = self.description
         floats = about.rest if about.precision == "int8" else about.precision
         place = openvino_device(device)
-        self._options = (floats == "bf16", place, num_threads)
+        self._options = (floats == "bf16", place, num_threads or num_cores())
         self._replaces_resize = (
             about.precision == "int8" and about.size is not None and place == "CPU" and not as_written
         )
-        self._fixed: OrderedDict[tuple[int, ...], Any] = OrderedDict()
-        self._last_shape: tuple[int, ...] | None = None
-        self._free: Any = None
+        self._fixed: OrderedDict[tuple[tuple[int, ...], int], _Runner] = OrderedDict()
+        self._last_kind: tuple[tuple[int, ...], int] | None = None
+        self._free: _Runner | None = None
 
     @property
     def runtime(self) -> str:
@@ -88,28 +91,53 @@ class OpenVINOSegmenter(ExportedSegmenter):
 
     def run(self, images: Image) -> NDArray[Any]:
         """See :meth:`ExportedSegmenter.run`."""
-        answer = self._request(images.shape).infer(
-            [np.ascontiguousarray(images)], share_inputs=True, share_outputs=True
-        )
-        # Its memory is used again by the next picture.
-        return np.array(answer[0])
+        num_streams = min(len(images), self._options[2]) if self.on_cpu else 1
+        shape = images.shape if num_streams == 1 else (1, *images.shape[1:])
+        return self._runner(shape, num_streams)(np.ascontiguousarray(images))
 
-    def _request(self, shape: tuple[int, ...]) -> Any:
-        comes_again, self._last_shape = self._last_shape in (None, shape), shape
-        if shape not in self._fixed and comes_again:
+    def _runner(self, shape: tuple[int, ...], num_streams: int) -> _Runner:
+        kind = (shape, num_streams)
+        comes_again, self._last_kind = self._last_kind in (None, kind), kind
+        if kind not in self._fixed and comes_again:
             graph = self._graph.clone()
             graph.reshape(shape)
             if self._replaces_resize:
                 resize_in_int8(graph)
-            self._fixed[shape] = compile_graph(graph, *self._options).create_infer_request()
+            compiled = compile_graph(graph, *self._options, num_streams)
+            self._fixed[kind] = _in_one(compiled) if num_streams == 1 else _in_streams(compiled, num_streams)
             if len(self._fixed) > _MOST_FIXED:
                 self._fixed.popitem(last=False)
-        if shape in self._fixed:
-            self._fixed.move_to_end(shape)
-            return self._fixed[shape]
+        if kind in self._fixed:
+            self._fixed.move_to_end(kind)
+            return self._fixed[kind]
         if self._free is None:
-            self._free = compile_graph(self._graph, *self._options).create_infer_request()
+            self._free = _in_one(compile_graph(self._graph, *self._options))
         return self._free
+
+
+def _in_one(compiled: Any) -> _Runner:
+    """All pictures in one pass."""
+    request = compiled.create_infer_request()
+    # Copied: its memory is used again by the next picture.
+    return lambda images: np.array(request.infer([images], share_inputs=True, share_outputs=True)[0])
+
+
+def _in_streams(compiled: Any, num_streams: int) -> _Runner:
+    """A picture in each stream at once. Streams share no memory, which is what slows threads on distant cores."""
+    queue = need("openvino", "running .xml files").AsyncInferQueue(compiled, num_streams)
+
+    def run(images: Image) -> NDArray[Any]:
+        answers: dict[int, NDArray[Any]] = {}
+        queue.set_callback(lambda request, index: answers.update({index: np.array(request.get_output_tensor(0).data)}))
+        try:
+            for index in range(len(images)):
+                queue.start_async([images[index : index + 1]], index, share_inputs=True)
+        finally:
+            # It reads the pictures until then.
+            queue.wait_all()
+        return np.concatenate([answers[index] for index in range(len(images))])
+
+    return run
 
 
 @cache
@@ -138,14 +166,15 @@ def openvino_device(name: str) -> str:
     return device
 
 
-def compile_graph(graph: Any, in_bf16: bool, device: str, num_threads: int | None) -> Any:
-    """An ``openvino.CompiledModel`` for one picture at a time, in bfloat16 where that is asked for and to be had."""
+def compile_graph(graph: Any, in_bf16: bool, device: str, num_threads: int, num_streams: int = 1) -> Any:
+    """An ``openvino.CompiledModel``, in bfloat16 where that is asked for and to be had; streams share the threads."""
     core = openvino_core()
     has_bf16 = device == "CPU" and "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     options: dict[str, Any] = {
-        "PERFORMANCE_HINT": "LATENCY",
+        "PERFORMANCE_HINT": "LATENCY" if num_streams == 1 else "THROUGHPUT",
         "INFERENCE_PRECISION_HINT": "bf16" if in_bf16 and has_bf16 else "f32",
     }
     if device == "CPU":
-        options["INFERENCE_NUM_THREADS"] = num_threads or num_cores()
+        options["INFERENCE_NUM_THREADS"] = num_threads
+        options["NUM_STREAMS"] = num_streams
     return core.compile_model(graph, device, options)
