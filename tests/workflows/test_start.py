@@ -10,7 +10,7 @@ from drivable.config import Recipe, load_recipe, parse_recipe
 from drivable.errors import CheckpointError, ConfigError
 from drivable.models import build_model, default_spec
 from drivable.training import train
-from drivable.training.start import start_from
+from drivable.training.start import start_from, starting_model
 
 SMALL = (
     "model.pretrained=null",
@@ -66,6 +66,11 @@ def test_a_pruned_run_is_smaller_and_runs_again_from_its_own_recipe(rendered_dat
     train(again, tmp_path / "again")
     repeated = load_checkpoint(find_checkpoint(str(tmp_path / "again")))
     assert all(torch.equal(tensor, repeated.weights[name]) for name, tensor in checkpoint.weights.items())
+
+    # A recipe without widths goes on from a pruned model with what is left of it.
+    model, recipe = starting_model(one_epoch(rendered_data, f"training.start_from={tmp_path / 'pruned'}"), 3)
+    assert recipe.model == checkpoint.spec
+    assert all(torch.equal(tensor, checkpoint.weights[name]) for name, tensor in model.state_dict().items())
 
 
 def test_pruning_needs_a_trained_lite() -> None:

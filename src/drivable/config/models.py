@@ -93,7 +93,8 @@ class LiteSpec(ModelSpecBase):
     backbone: LiteBackboneName = "lite0"
     hidden_channels: tuple[Annotated[int, Field(gt=0)], ...] | None = Field(
         default=None,
-        description="Of the backbone's expanding blocks, fine to coarse: what training.prune left; null for its own.",
+        description="Of the backbone's expanding blocks, fine to coarse: what training.prune left; null for those of "
+        "training.start_from, or its own.",
     )
     decoder: Literal["pyramid", "atrous", "mlp", "lraspp"] = "pyramid"
     decoder_channels: int = Field(default=96, gt=0)

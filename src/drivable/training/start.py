@@ -4,30 +4,44 @@ from __future__ import annotations
 
 import logging
 
-from drivable.checkpoint import Checkpoint
+from drivable.checkpoint import Checkpoint, find_checkpoint, load_checkpoint
 from drivable.config import Recipe
 from drivable.config.models import LiteSpec
 from drivable.errors import CheckpointError
-from drivable.models import SegmentationModel, build_model
+from drivable.models import SegmentationModel, build_model, load_pretrained
 from drivable.models.pruning import prune_hidden
 
 _log = logging.getLogger(__name__)
 
 
-def pruned_start(recipe: Recipe, checkpoint: Checkpoint, num_classes: int) -> tuple[SegmentationModel, Recipe]:
-    """The model to go on with after ``training.prune``, and the recipe with its specification.
+def starting_model(recipe: Recipe, num_classes: int) -> tuple[SegmentationModel, Recipe]:
+    """The model that a training begins with, and the recipe with the widths it then has.
+
+    Where the recipe starts from a trained lite and gives no widths, it takes that one's; ``training.prune``
+    then removes a share of them.
 
     Raises:
-        CheckpointError: where the checkpoint's architecture is not the recipe's.
+        CheckpointError: where the model to start from is missing, damaged or of another architecture.
+        ConfigError: where pretrained weights are not to be had.
+
+    Example:
+        >>> model, recipe = starting_model(load_recipe("drivable-lite-pruned"), 3)
     """
-    assert recipe.training.prune is not None
-    assert isinstance(recipe.model, LiteSpec)
-    # The recipe of a pruned run, run again, starts from the widths of before.
-    spec = recipe.model.model_copy(update={"hidden_channels": getattr(checkpoint.spec, "hidden_channels", None)})
-    whole = build_model(spec, num_classes, recipe.normalization)
-    start_from(whole, checkpoint)
-    smaller, smaller_spec = prune_hidden(whole, spec, recipe.training.prune)
-    return smaller, recipe.model_copy(update={"model": smaller_spec})
+    if recipe.training.start_from is None:
+        model = build_model(recipe.model, num_classes, recipe.normalization)
+        load_pretrained(model, recipe.model)
+        return model, recipe
+    checkpoint = load_checkpoint(find_checkpoint(recipe.training.start_from))
+    spec, share = recipe.model, recipe.training.prune
+    # The recipe of a pruned run holds what was left of it; run again, it starts from the widths of before.
+    if isinstance(spec, LiteSpec) and (spec.hidden_channels is None or share is not None):
+        spec = spec.model_copy(update={"hidden_channels": getattr(checkpoint.spec, "hidden_channels", None)})
+    model = build_model(spec, num_classes, recipe.normalization)
+    start_from(model, checkpoint)
+    if share is not None:
+        assert isinstance(spec, LiteSpec)
+        model, spec = prune_hidden(model, spec, share)
+    return model, recipe.model_copy(update={"model": spec})
 
 
 def start_from(model: SegmentationModel, checkpoint: Checkpoint) -> None:

@@ -18,7 +18,7 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
-from drivable.checkpoint import BEST, LAST, find_checkpoint, load_checkpoint
+from drivable.checkpoint import BEST, LAST
 from drivable.config import Recipe, load_recipe, with_data_path
 from drivable.data import (
     EpochSampler,
@@ -35,13 +35,13 @@ from drivable.errors import CheckpointError, ConfigError, DataError
 from drivable.files import make_folder, refuse_used
 from drivable.labels import LabelSet
 from drivable.losses import SummedLoss
-from drivable.models import build_model, load_pretrained
+from drivable.models import build_model
 from drivable.progress import progress
 from drivable.training.display import EpochLines, TrainingBar
 from drivable.training.interrupt import StopBetweenBatches
 from drivable.training.module import SegmentationTraining
 from drivable.training.run_folder import RECIPE, STATE, RunFolder, write_recipe
-from drivable.training.start import pruned_start, start_from
+from drivable.training.start import starting_model
 
 _log = logging.getLogger(__name__)
 _MAX_SHARE_SAMPLES = 500
@@ -99,16 +99,10 @@ def train(recipe: Recipe, folder: Path, resume: bool = False, skip_broken: bool 
     _refuse_used_folder(folder, resume)
 
     L.seed_everything(recipe.seed, workers=True, verbose=False)
-    model = build_model(recipe.model, labels.num_classes, recipe.normalization)
-    if not resume:
-        if recipe.training.start_from is None:
-            load_pretrained(model, recipe.model)
-        else:
-            start = load_checkpoint(find_checkpoint(recipe.training.start_from))
-            if recipe.training.prune is None:
-                start_from(model, start)
-            else:
-                model, recipe = pruned_start(recipe, start, labels.num_classes)
+    if resume:
+        model = build_model(recipe.model, labels.num_classes, recipe.normalization)
+    else:
+        model, recipe = starting_model(recipe, labels.num_classes)
     if recipe.training.channels_last:
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     loss = SummedLoss(
