@@ -276,7 +276,10 @@ def test_models(run: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_ctrl_c_keeps_the_last_epoch_and_resumes(rendered_data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_training_keeps_the_last_epoch_and_resumes(
+    number: signal.Signals, rendered_data: Path, tmp_path: Path
+) -> None:
     folder = tmp_path / "run"
     command = [sys.executable, "-m", "drivable"]
     arguments = ["train", "lite", "--data", str(rendered_data), "--out", str(folder), *SMALL, "--set",
@@ -287,7 +290,7 @@ def test_ctrl_c_keeps_the_last_epoch_and_resumes(rendered_data: Path, tmp_path: 
     while not (folder / "last.safetensors").is_file() and time.monotonic() < deadline:
         assert process.poll() is None
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, err = process.communicate(timeout=120)
     assert process.returncode == 1, err
     assert f"drivable train --resume {folder}" in err

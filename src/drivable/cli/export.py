@@ -56,7 +56,6 @@ def export(
     from drivable.checkpoint import find_checkpoint, load_checkpoint
     from drivable.export import SUFFIXES, ExportSettings, export_checkpoint, export_model, rendered_pictures
     from drivable.files import write_json
-    from drivable.interrupt import terminated_as_interrupted
     from drivable.segmenter import is_exported
 
     target = to or next((target for target, suffix in SUFFIXES.items() if suffix == out.suffix), None)
@@ -94,8 +93,7 @@ def export(
             num_train = _NUM_TRAIN if settings.precision == "int8" else 0
             num_check = _NUM_CHECK if settings.is_scored else len(pictures.check)
             pictures = _labelled_pictures(data, checkpoint, splits, layout, ids, num_train, num_check)
-        with terminated_as_interrupted():
-            parity = export_model(checkpoint, out, settings, pictures).parity
+        parity = export_model(checkpoint, out, settings, pictures).parity
     print_table(["pixels that keep their class", "share"], [[key, share] for key, share in parity["agreement"].items()])
     print_table(["checked", "value"], [[key, _told(value)] for key, value in parity.items() if key != "agreement"])
     files = [out, *([out.with_suffix(".bin")] if target == "openvino" else [])]

@@ -23,6 +23,7 @@ from drivable.cli.robustness import robustness
 from drivable.cli.sweep import sweep
 from drivable.cli.train import train
 from drivable.errors import ConfigError, DrivableError
+from drivable.interrupt import terminated_as_interrupted
 
 app = typer.Typer(
     help="Drivable-area segmentation: train, score honestly, and run on pictures and video.",
@@ -45,7 +46,7 @@ app.add_typer(data_app, name="data")
 app.command()(models)
 app.command()(demo)
 
-_INTERRUPTED = 130  # What Ctrl-C makes of a command, by convention 128 + SIGINT.
+_INTERRUPTED = 130  # What Ctrl-C and termination make of a command, by convention 128 + SIGINT.
 
 
 def _show_version(wanted: bool) -> None:
@@ -68,7 +69,8 @@ def main() -> None:
     """Run the command: 0 where it did what was asked, 1 on a fault, 2 on wrong use."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     try:
-        app(prog_name="drivable")
+        with terminated_as_interrupted():
+            app(prog_name="drivable")
     except SystemExit as stop:
         if stop.code == _INTERRUPTED:
             print("drivable: stopped; nothing is left half-written", file=sys.stderr)

@@ -27,13 +27,17 @@ def worker_context(samples: Sequence[Sample]) -> BaseContext:
     return multiprocessing.get_context()
 
 
-def leave_ctrl_c_to_the_parent() -> None:
-    """In a worker: the terminal sends Ctrl-C to it too, and only the parent knows what to do."""
+def leave_signals_to_the_parent() -> None:
+    """In a worker: the terminal sends Ctrl-C to it too, and only the parent knows what to do.
+
+    Termination ends it, as the parent expects; a fork has inherited what the parent makes of that.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 @contextmanager
 def worker_pool(samples: Sequence[Sample], num_workers: int) -> Iterator[Pool]:
     """Processes that read these samples; they end with the block."""
-    with worker_context(samples).Pool(num_workers, initializer=leave_ctrl_c_to_the_parent) as pool:
+    with worker_context(samples).Pool(num_workers, initializer=leave_signals_to_the_parent) as pool:
         yield pool
