@@ -71,6 +71,21 @@ def test_folding_leaves_no_batch_norm_and_the_same_logits(spec: ModelSpec) -> No
     torch.testing.assert_close(after, before, rtol=1e-3, atol=1e-4 * float(before.abs().max()) + 1e-5)
 
 
+def test_the_top_that_is_cut_off_is_what_the_first_row_below_is(spec: ModelSpec) -> None:
+    torch.manual_seed(0)
+    whole = build_model(spec, num_classes=3).eval()
+    cut = build_model(spec.model_copy(update={"cut_top": 0.3}), num_classes=3).eval()
+    cut.load_state_dict(whole.state_dict())
+    images = torch.rand(2, 3, 90, 96)
+    with torch.inference_mode():
+        logits = cut(images)
+        torch.testing.assert_close(logits[:, :, 27:], whole(images[:, :, 27:]))
+        assert torch.equal(logits[:, :, :27], logits[:, :, 27:28].expand(2, 3, 27, 96))
+        images[:, :, :27] = 0
+        assert torch.equal(cut(images), logits)
+    assert cut.train().training_logits(images).main.shape == logits.shape
+
+
 def test_a_checkpoint_rebuilds_the_model(spec: ModelSpec, tmp_path: Path) -> None:
     torch.manual_seed(0)
     model = build_model(spec, num_classes=3).eval()

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from drivable.config.models import LiteSpec
 from drivable.models import build_model, default_spec
 from drivable.segmenter.graph import SegmenterGraph
 
@@ -26,3 +27,18 @@ def test_a_classifier_of_relative_logits_chooses_the_same_classes(name: str, has
         )
         assert ids.unique().numel() == 3
         assert (graph(image) == ids).float().mean() > 0.999
+
+
+@pytest.mark.parametrize("size", [(64, 96), None])
+def test_a_top_that_is_cut_off_is_cut_off_before_resizing(size: tuple[int, int] | None) -> None:
+    torch.manual_seed(0)
+    whole = build_model(LiteSpec(), 3).eval()
+    cut = build_model(LiteSpec(cut_top=0.25), 3).eval()
+    cut.load_state_dict(whole.state_dict())
+    image = torch.randint(0, 256, (1, 80, 110, 3), dtype=torch.uint8)
+    with torch.no_grad():
+        graph, below = SegmenterGraph(cut, size), SegmenterGraph(whole, size and (48, 96))
+        for answers in ("forward", "fast_ids", "probabilities"):
+            answer, rest = getattr(graph, answers)(image), getattr(below, answers)(image[:, 20:])
+            torch.testing.assert_close(answer[..., 20:, :], rest)
+            assert (answer[..., :20, :] == rest[..., :1, :]).all()

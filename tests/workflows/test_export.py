@@ -99,6 +99,35 @@ def test_fast_upsampling_is_judged_by_what_it_costs(
             export_model(checkpoint, tmp_path / "g.torchscript", settings, few)
 
 
+@pytest.mark.parametrize("suffix", [".onnx", ".xml", ".torchscript", ".pt2"])
+@pytest.mark.parametrize("size", [(128, 160), None])
+def test_models_that_leave_the_top_out_are_the_same_everywhere(
+    checkpoint: Checkpoint, pictures: LabelledPictures, tmp_path: Path, suffix: str, size: tuple[int, int] | None
+) -> None:
+    spec = checkpoint.spec.model_copy(update={"cut_top": 0.25})
+    cut = replace(checkpoint, spec=spec, preprocessing=replace(checkpoint.preprocessing, size=size or (128, 160)))
+    target = next(target for target, known in SUFFIXES.items() if known == suffix)
+    assert target != "checkpoint"
+    export_model(cut, tmp_path / f"cut{suffix}", ExportSettings(target, "fp32", size), pictures)
+    image = np.random.default_rng(0).integers(0, 256, (91, 160, 3), dtype=np.uint8)
+    label_map = load(tmp_path / f"cut{suffix}").segment(image)
+    assert (label_map[:22] == label_map[22]).all()
+    image[:22] = 0
+    assert (load(tmp_path / f"cut{suffix}").segment(image) == label_map).all()
+    if size is not None:
+        assert (label_map == TorchSegmenter(cut, "cpu").segment(image)).mean() > 0.998
+
+
+def test_how_much_of_the_top_is_left_out_can_be_changed(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    command = ["export", "drivable-lite", "--size", "64x96", "--out", str(tmp_path / "lite.safetensors")]
+    for share in (0.5, 0.0):
+        assert CliRunner().invoke(app, [*command, "--cut-top", str(share)]).exit_code == 0
+        changed = load_checkpoint(tmp_path / "lite.safetensors")
+        assert changed.spec == checkpoint.spec.model_copy(update={"cut_top": share})
+        assert changed.build().num_seen(64) == 64 * (1 - share)
+    assert CliRunner().invoke(app, [*command, "--cut-top", "0.6"]).exit_code == 2
+
+
 def test_openvino_compiles_for_sizes_that_stay(
     checkpoint: Checkpoint, pictures: LabelledPictures, tmp_path: Path
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -37,6 +38,16 @@ def export(
         str | None,
         typer.Option(help="HEIGHTxWIDTH that pictures are resized to, or dynamic for their own; as validated without."),
     ] = None,
+    cut_top: Annotated[
+        float | None,
+        typer.Option(
+            "--cut-top",
+            min=0,
+            max=0.5,
+            help="Share of the height, at the top, that the network does not look at; as trained without. 0 where road "
+            "reaches up there.",
+        ),
+    ] = None,
     data: Annotated[
         str | None,
         typer.Option(help="Labelled pictures to calibrate (train) and to check on (val); rendered roads without."),
@@ -69,13 +80,15 @@ def export(
     if data is None and (splits is not None or layout != "auto" or ids is not None):
         raise ConfigError("--splits, --layout and --ids say how to read --data; give it too")
     checkpoint = load_checkpoint(find_checkpoint(model))
+    if cut_top is not None:
+        checkpoint = replace(checkpoint, spec=checkpoint.spec.model_copy(update={"cut_top": cut_top}))
     is_free = size == "dynamic"
     at = None if size is None or is_free else parse_size(size)
     parity: dict[str, Any]
     if target == "checkpoint":
         if precision in ("bf16", "int8") or is_free or data or force or outputs != "ids" or upsampling != "exact":
             raise ConfigError(
-                "--to checkpoint knows --precision fp32 or fp16 and --size HEIGHTxWIDTH; say --to RUNTIME"
+                "--to checkpoint knows --precision fp32 or fp16, --size HEIGHTxWIDTH and --cut-top; say --to RUNTIME"
             )
         shares = export_checkpoint(checkpoint, out, "fp32" if precision == "fp32" else "fp16", at)
         parity = {"agreement": shares, "pictures": "rendered roads", "passed": True}

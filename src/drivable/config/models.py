@@ -36,6 +36,13 @@ class ModelSpecBase(BaseModel):
         description="Backbone weights: 'imagenet', the path of a file of weights (a whole model's too), or null for a "
         "random start.",
     )
+    cut_top: float = Field(
+        default=0.0,
+        ge=0,
+        le=0.5,
+        description="Share of a picture's height, at its top, that the network does not look at; the class of the "
+        "first row below goes on there, background as a rule.",
+    )
 
 
 class FCNSpec(ModelSpecBase):

@@ -76,9 +76,11 @@ def export_model(
         rest="bf16" if is_transformer(checkpoint.spec.name) else "fp32",
     )
     reference = calibrated_graph(checkpoint, TorchSegmenter(checkpoint, "cpu").graph.model, settings.size)
-    stride = reference.model.stride
-    if settings.upsampling == "fast" and (settings.size is None or any(side % stride for side in settings.size)):
-        raise ConfigError(f"fast upsampling needs a --size of multiples of {stride}, got {settings.size}")
+    if settings.upsampling == "fast" and not _fills_grid(reference):
+        cut = f"; the top {reference.model.cut_top} of the height is cut off" if reference.model.cut_top else ""
+        raise ConfigError(
+            f"fast upsampling needs a --size of multiples of {reference.model.stride}, got {settings.size}{cut}"
+        )
     candidates, save_float = convert(checkpoint, settings, pictures)
     with _files(path) as temporary:
         for candidate in candidates:
@@ -94,6 +96,12 @@ def export_model(
         description = replace(description, parity={**parity, "passed": not faults, "faults": faults})
         save(temporary, description)
     return description
+
+
+def _fills_grid(graph: SegmenterGraph) -> bool:
+    if graph.size is None:
+        return False
+    return not any(side % graph.model.stride for side in (graph.model.num_seen(graph.size[0]), graph.size[1]))
 
 
 def _checked(

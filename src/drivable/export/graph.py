@@ -6,7 +6,6 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from drivable.segmenter.graph import SegmenterGraph
 
@@ -21,7 +20,7 @@ class ExportedGraph(nn.Module):
         segmenter: resizes, normalises, pads, runs the network.
         outputs: what comes out.
         upsampling: ``exact`` enlarges logits and then chooses; ``fast`` chooses on the network's own grid and enlarges
-            ids by the nearest neighbour, which leaves steps of that grid at borders.
+            ids, which leaves steps of that grid at borders.
 
     Example:
         >>> ExportedGraph(segmenter, "ids", "exact")(torch.zeros(1, 90, 150, 3, dtype=torch.uint8)).shape
@@ -38,11 +37,8 @@ class ExportedGraph(nn.Module):
         """Pixels -> ids or probabilities."""
         if self.outputs == "probabilities":
             return self.segmenter.probabilities(images)
-        if self.upsampling == "exact":
-            ids: Tensor = self.segmenter(images)
-            return ids
-        grid_ids = self.segmenter.grid_ids(images).unsqueeze(1).float()
-        return F.interpolate(grid_ids, size=images.shape[1:3], mode="nearest").squeeze(1).to(torch.uint8)
+        ids: Tensor = self.segmenter(images) if self.upsampling == "exact" else self.segmenter.fast_ids(images)
+        return ids
 
 
 def example() -> torch.Tensor:

@@ -26,7 +26,7 @@ def build_deeplabv3plus(spec: DeepLabV3PlusSpec, num_classes: int, normalization
     backbone = ResNet(spec.backbone, spec.output_stride)
     low_level, *_, high_level = backbone.channels
     decoder = DeepLabDecoder(low_level, high_level, _RATES[spec.output_stride], num_classes, spec.dropout)
-    return SegmentationModel(backbone, decoder, None, normalization)
+    return SegmentationModel(backbone, decoder, None, normalization, spec.cut_top)
 
 
 class DeepLabDecoder(nn.Module):

@@ -16,7 +16,7 @@ def build_fcn(spec: FCNSpec, num_classes: int, normalization: Normalization) -> 
     """The model with random weights."""
     backbone = ResNet(spec.backbone, spec.output_stride)
     head = FCNHead(backbone.channels[-1], backbone.channels[-1] // 4, num_classes, spec.dropout, feature=-1)
-    return SegmentationModel(backbone, head, None, normalization)
+    return SegmentationModel(backbone, head, None, normalization, spec.cut_top)
 
 
 class FCNHead(nn.Module):

@@ -16,4 +16,4 @@ def build_lite(spec: LiteSpec, num_classes: int, normalization: Normalization) -
     """
     backbone = EfficientNetLite(spec.backbone, spec.hidden_channels)
     decoder = LIGHT_DECODERS[spec.decoder](backbone.channels, spec.decoder_channels, num_classes, spec.dropout)
-    return SegmentationModel(backbone, decoder, None, normalization)
+    return SegmentationModel(backbone, decoder, None, normalization, spec.cut_top)

@@ -30,7 +30,7 @@ def build_pspnet(spec: PSPNetSpec, num_classes: int, normalization: Normalizatio
         if spec.auxiliary
         else None
     )
-    return SegmentationModel(backbone, decoder, auxiliary, normalization)
+    return SegmentationModel(backbone, decoder, auxiliary, normalization, spec.cut_top)
 
 
 class PyramidPoolingHead(nn.Module):

@@ -17,7 +17,7 @@ def build_segformer(spec: SegFormerSpec, num_classes: int, normalization: Normal
     """The model with random weights."""
     backbone = MixTransformer(spec.name.replace("segformer", "mit"), spec.drop_path)
     decoder = AllMLPDecoder(backbone.channels, spec.decoder_channels, num_classes, spec.dropout)
-    return SegmentationModel(backbone, decoder, None, normalization)
+    return SegmentationModel(backbone, decoder, None, normalization, spec.cut_top)
 
 
 class AllMLPDecoder(nn.Module):

@@ -17,7 +17,7 @@ from drivable.models.segmentation_model import SegmentationModel
 def build_unet(spec: UNetSpec, num_classes: int, normalization: Normalization) -> SegmentationModel:
     """The model with random weights."""
     decoder = ExpandingPath(spec.widths, num_classes)
-    return SegmentationModel(ContractingPath(spec.widths), decoder, None, normalization)
+    return SegmentationModel(ContractingPath(spec.widths), decoder, None, normalization, spec.cut_top)
 
 
 class ContractingPath(nn.Module):

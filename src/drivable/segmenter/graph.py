@@ -12,18 +12,19 @@ from drivable.checkpoint import Checkpoint
 from drivable.models import SegmentationModel
 from drivable.models.resizing import resize, resize_pixels
 
-# Axes: N pictures, H and W rows and columns of the picture, h and w of the network's working size, K classes.
+# Axes: N pictures, H and W rows and columns of the picture, h and w of the network's grid, K classes. S are the rows
+# that the network looks at, all but those that a model cuts off at the top.
 
 
 class SegmenterGraph(nn.Module):
-    """Resize, normalise, pad, run the network, crop, bring the logits to the picture's size, choose the class.
+    """Cut, resize, normalise, pad, run the network, crop, bring the logits to the picture's size, choose the class.
 
     Pictures are resized as by Pillow's ``BILINEAR``, everywhere alike. Logits are enlarged before the class is chosen,
     so that borders fall between pixels of the picture and not of the network's grid.
 
     Args:
         model: in evaluation mode.
-        size: (h, w) the network works at; ``None`` works at each picture's own size.
+        size: (height, width) that whole pictures are resized to; ``None`` works at each picture's own size.
         temperature: that logits are divided by before the softmax.
         offsets: that are added to the logits, one for each class; ``None`` for none.
 
@@ -67,41 +68,53 @@ class SegmenterGraph(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """RGB (N, H, W, 3) uint8 -> ids (N, H, W) uint8."""
         # One plane less to enlarge: whoever wins over the first class wins.
-        return most_probable(self._to_picture(self._relative(images), images))
+        ids = most_probable(self._enlarged(self._relative(images), images))
+        return self._above_too(ids, images)
 
-    def grid_ids(self, images: Tensor) -> Tensor:
-        """RGB (N, H, W, 3) uint8 -> ids (N, h, w) uint8 on the network's own grid."""
-        return most_probable(self._relative(images))
+    def fast_ids(self, images: Tensor) -> Tensor:
+        """Like :meth:`forward`, but chosen on the network's own grid and enlarged by the nearest neighbour."""
+        ids = most_probable(self._relative(images)).unsqueeze(1).float()
+        ids = F.interpolate(ids, size=self._shape_below(images), mode="nearest").squeeze(1).to(torch.uint8)
+        return self._above_too(ids, images)
 
     def probabilities(self, images: Tensor) -> Tensor:
         """RGB (N, H, W, 3) uint8 -> (N, K, H, W) float32; over the classes each pixel sums to 1."""
-        return F.softmax(self._to_picture(self.grid_logits(images), images) / self.temperature, dim=1)
+        logits = self._enlarged(self.grid_logits(images), images)
+        return self._above_too(F.softmax(logits / self.temperature, dim=1), images)
 
     def grid_logits(self, images: Tensor) -> Tensor:
-        """RGB (N, H, W, 3) uint8 -> logits (N, K, h, w) float32 on the network's own grid.
+        """RGB (N, H, W, 3) uint8 -> logits (N, K, h, w) float32 on the network's own grid, which covers S rows.
 
-        Without a working size that is the picture's.
+        Without a working size they are the picture's, (N, K, H, W).
         """
-        pixels = images.permute(0, 3, 1, 2)
         if self.size is None:
-            logits: Tensor = self.model(pixels.float().div_(255)).float()
+            logits: Tensor = self.model(images.permute(0, 3, 1, 2).float().div_(255)).float()
         else:
-            logits = self.model.grid_logits(self._working(pixels, self.size)).float()
+            working = (self.model.num_seen(self.size[0]), self.size[1])
+            seen = self.model.below_cut(images, axis=1).permute(0, 3, 1, 2)
+            logits = self.model.grid_logits(self._working(seen, working)).float()
         return logits if self.offsets is None else logits + self.offsets
+
+    def _above_too(self, answers: Tensor, images: Tensor) -> Tensor:
+        return answers if self.size is None else self.model.above_too(answers, images.shape[1])
+
+    def _shape_below(self, images: Tensor) -> tuple[int, int]:
+        height, width = images.shape[1:3]
+        return height if self.size is None else self.model.num_seen(height), width
 
     def _relative(self, images: Tensor) -> Tensor:
         logits = self.grid_logits(images)
         return logits if self._has_relative_logits else relative_to_first(logits)
 
-    def _to_picture(self, planes: Tensor, images: Tensor) -> Tensor:
-        if self.size is None:
-            return planes
-        # A plane for each class: three times as fast as class by class for each pixel, where there are so few.
-        return resize(planes.contiguous(), (images.shape[1], images.shape[2]))
-
     def _working(self, pixels: Tensor, size: tuple[int, int]) -> Tensor:
         same = size == tuple(pixels.shape[-2:])
         return (pixels.float() if same else resize_pixels(pixels, size)).div_(255)
+
+    def _enlarged(self, planes: Tensor, images: Tensor) -> Tensor:
+        if self.size is None:
+            return planes
+        # A plane for each class: three times as fast as class by class for each pixel, where there are so few.
+        return resize(planes.contiguous(), self._shape_below(images))
 
 
 def calibrated_graph(checkpoint: Checkpoint, model: SegmentationModel, size: tuple[int, int] | None) -> SegmenterGraph:

@@ -40,17 +40,25 @@ def resize_in_int8(graph: Any) -> None:
     resized = next((output for output in outputs if PIXELS in output.get_names()), None)
     if resized is None:
         return
-    width, new_width = graph.input(0).shape[2], resized.shape[3]
+    seen = _seen(graph)
+    width, new_width = seen.shape[2], resized.shape[3]
     if new_width // math.gcd(width, new_width) > _MOST_COLUMNS:
         return
     operators = need("openvino", "running .xml files").opset13
     readers = list(resized.get_target_inputs())
-    pixels, shares = _resize_columns(operators, graph.input(0), new_width)
+    pixels, shares = _resize_columns(operators, seen, new_width)
     pixels = _resize_rows(operators, pixels, shares, resized.shape[2])
     planes = operators.transpose(pixels, [0, 3, 1, 2])
     for reader in readers:
         reader.replace_source_output(planes.output(0))
     graph.validate_nodes_and_infer_types()
+
+
+def _seen(graph: Any) -> Any:
+    """The pictures; below the cut, where the model leaves their top out."""
+    readers = (reader.get_node() for reader in graph.input(0).get_target_inputs())
+    cuts = (node.output(0) for node in readers if node.get_type_name() == "Gather")
+    return next(cuts, graph.input(0))
 
 
 def _resize_columns(operators: Any, images: Any, new_width: int) -> tuple[Any, NDArray[np.float32]]:

@@ -57,7 +57,7 @@ class AveragedTeacher:
 
     def _probabilities(self, model: SegmentationModel, view: Tensor, images: Tensor) -> Tensor:
         height, width = images.shape[-2:]
-        logits = resize(model.grid_logits(view).float(), (height, width))
+        logits = resize(model(view).float(), (height, width))
         return F.softmax(logits / self.temperature, dim=1)
 
 

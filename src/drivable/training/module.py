@@ -96,8 +96,10 @@ class SegmentationTraining(L.LightningModule):
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """One batch: forward, loss."""
-        images = self._to_unit(batch["images"])
-        loss, logs = self.step(self.model, images, batch["label_maps"])
+        images, label_maps = self._to_unit(batch["images"]), batch["label_maps"]
+        # In a crop there may be road where in a whole picture there is sky.
+        label_maps[:, : -self.model.num_seen(label_maps.shape[1])] = self.labels.ignore_id
+        loss, logs = self.step(self.model, images, label_maps)
         if not torch.isfinite(loss):
             ids = ", ".join(self.train_ids[i] for i in batch["indices"].tolist())
             raise DrivableError(

@@ -5,12 +5,14 @@ import torch
 
 from drivable.checkpoint import find_checkpoint, load_checkpoint
 from drivable.config import load_recipe, parse_recipe
-from drivable.errors import ConfigError
+from drivable.data.dataset import Batch
+from drivable.errors import ConfigError, DrivableError
 from drivable.labels import BDD100K_DRIVABLE
 from drivable.losses import SummedLoss
-from drivable.models import build_model, default_spec
+from drivable.models import SegmentationModel, build_model, default_spec
 from drivable.training.distillation import AveragedTeacher, DistillationStep
-from drivable.training.steps import DeepSupervisionStep, PlainStep
+from drivable.training.module import SegmentationTraining
+from drivable.training.steps import DeepSupervisionStep, Logs, PlainStep
 
 
 def test_deep_supervision_weighs_both_heads() -> None:
@@ -74,3 +76,21 @@ def test_several_teachers_are_averaged() -> None:
 def test_distillation_and_a_teacher_need_each_other(change: str) -> None:
     with pytest.raises(ConfigError, match="need each other"):
         load_recipe("lite", [change])
+
+
+def test_labels_above_the_cut_teach_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = load_recipe("lite", ["model.cut_top=0.25", "model.pretrained=null"])
+    loss = SummedLoss(recipe.loss, 3, BDD100K_DRIVABLE.ignore_id)
+    training = SegmentationTraining(build_model(recipe.model, 3), recipe, BDD100K_DRIVABLE, loss, ["a", "b"])
+    taught = []
+
+    def step(model: SegmentationModel, images: torch.Tensor, label_maps: torch.Tensor) -> tuple[torch.Tensor, Logs]:
+        taught.append(label_maps)
+        return torch.tensor(torch.nan), {}
+
+    monkeypatch.setattr(training, "step", step)
+    images, label_maps = torch.zeros(2, 3, 64, 64, dtype=torch.uint8), torch.ones(2, 64, 64, dtype=torch.uint8)
+    with pytest.raises(DrivableError, match="its pictures: a, b"):
+        training.training_step(Batch(images=images, label_maps=label_maps, indices=torch.arange(2)), 0)
+    assert (taught[0][:, :16] == BDD100K_DRIVABLE.ignore_id).all()
+    assert (taught[0][:, 16:] == 1).all()
