@@ -11,7 +11,7 @@ from drivable.errors import ConfigError
 from drivable.labels import BDD100K_DRIVABLE
 from drivable.models import MODELS, build_model, default_spec
 from drivable.models.cost import model_cost
-from drivable.models.folding import fold_batch_norm, fold_padding
+from drivable.models.folding import fold, fold_padding
 
 # The deeper ones repeat the blocks of those that are run here.
 LIGHT = [name for name in MODELS if name not in ("segformer_b2", "segformer_b3", "segformer_b4", "segformer_b5")]
@@ -66,7 +66,7 @@ def test_folding_leaves_no_batch_norm_and_the_same_logits(spec: ModelSpec) -> No
     images = torch.rand(1, 3, 64, 96)
     with torch.inference_mode():
         before = model(images)
-        after = fold_padding(fold_batch_norm(model))(images)
+        after = fold_padding(fold(model))(images)
     assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in model.modules())
     torch.testing.assert_close(after, before, rtol=1e-3, atol=1e-4 * float(before.abs().max()) + 1e-5)
 

@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from pydantic import TypeAdapter
 
 from drivable.checkpoint import Checkpoint, Preprocessing, find_checkpoint
 from drivable.config.models import ModelSpec
 from drivable.data.pictures import Pixels, resize_image
 from drivable.errors import CheckpointError
-from drivable.labels import BDD100K_DRIVABLE
+from drivable.labels import BDD100K_DRIVABLE, LabelSet
 from drivable.models import MODELS, build_model, default_spec
 from drivable.models.cost import model_cost
+from drivable.models.folding import fold
 from drivable.segmenter import (
     ExportedSegmenter,
     Segmenter,
@@ -42,7 +44,7 @@ class Contender:
         precision: of its arithmetic or weights.
         segment_batch: pictures of one size -> something for each.
         size_mib: of its weights or files.
-        gmacs: multiply-accumulates of one picture, in 1e9; ``None`` where they are not known.
+        gmacs: multiply-accumulates of one picture as it is run, in 1e9; ``None`` where they are not known.
         on_cpu: where it computes.
         segmenter: where its answers can be scored.
         is_foreign: whether another tool wrote it.
@@ -113,7 +115,7 @@ def open_contender(
     if isinstance(segmenter, ExportedSegmenter):
         about = segmenter.description
         spec: ModelSpec = TypeAdapter(ModelSpec).validate_python(about.model)
-        gmacs = model_cost(spec, about.size or size, about.labels.num_classes).gmacs
+        gmacs = _gmacs_as_run(spec, about.labels, about.size or size)
         mib = sum(file.stat().st_size for file in segmenter.files) / 2**20
         return Contender(
             name,
@@ -127,20 +129,26 @@ def open_contender(
         )
     assert isinstance(segmenter, TorchSegmenter)
     checkpoint = segmenter.checkpoint
-    cost = model_cost(checkpoint.spec, checkpoint.preprocessing.size, checkpoint.labels.num_classes)
     is_file = name not in MODELS or Path(name).exists()
-    mib = find_checkpoint(name).stat().st_size / 2**20 if is_file else cost.weights_mib
+    mib = find_checkpoint(name).stat().st_size / 2**20 if is_file else model_cost(checkpoint.spec).weights_mib
     return Contender(
         name,
         "torch",
         segmenter.precision,
         segmenter.segment_batch,
         mib,
-        cost.gmacs,
+        _gmacs_as_run(checkpoint.spec, checkpoint.labels, checkpoint.preprocessing.size),
         on_cpu=segmenter.device.type == "cpu",
         segmenter=segmenter if is_file else None,
         torch_precision=segmenter.precision,
     )
+
+
+def _gmacs_as_run(spec: ModelSpec, labels: LabelSet, size: Size) -> float:
+    """Of the folded network, which may be less than its architecture's."""
+    with torch.device("meta"):
+        model = fold(build_model(spec, labels.num_classes).eval())
+    return model_cost(model, size).gmacs
 
 
 def foreign(path: Path, num_threads: int | None = None) -> Contender:

@@ -86,7 +86,9 @@ class SegFormerSpec(ModelSpecBase):
     """SegFormer (Xie et al. 2021): a Mix Transformer and an all-MLP head of ``decoder_channels``."""
 
     name: Literal["segformer_b0", "segformer_b1", "segformer_b2", "segformer_b3", "segformer_b4", "segformer_b5"]
-    decoder_channels: int = Field(default=256, gt=0)
+    decoder_channels: int = Field(
+        default=256, gt=0, description="256 as in the course; the authors' larger ones, from B2 on, have 768."
+    )
     drop_path: float = Field(default=0.1, ge=0, lt=1)
     dropout: float = Field(default=0.1, ge=0, lt=1)
 

@@ -16,7 +16,7 @@ from drivable.export.graph import ExportedGraph
 from drivable.export.parity import MOST_LOSS, LabelledPictures, strict3
 from drivable.export.quantization import Budget, Quantizable, quantize
 from drivable.export.settings import ExportSettings
-from drivable.models.folding import fold_batch_norm
+from drivable.models.folding import fold
 from drivable.segmenter.description import ExportDescription
 from drivable.segmenter.graph import calibrated_graph
 
@@ -105,7 +105,7 @@ def _int8(
 
 def _graph(checkpoint: Checkpoint, settings: ExportSettings) -> ExportedGraph:
     """What is exported: without what the segmenter does for torch alone."""
-    graph = calibrated_graph(checkpoint, fold_batch_norm(checkpoint.build()), settings.size)
+    graph = calibrated_graph(checkpoint, fold(checkpoint.build()), settings.size)
     if settings.outputs == "ids":
         graph.fold_relative_to_first()
     return ExportedGraph(graph, settings.outputs, settings.upsampling).eval().requires_grad_(False)

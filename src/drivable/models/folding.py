@@ -10,8 +10,28 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from drivable.models.backbones.efficientnet_lite import SameConv
+from drivable.models.segformer import AllMLPDecoder
 
 _Model = TypeVar("_Model", bound=nn.Module)
+
+
+def fold(model: _Model) -> _Model:
+    """Fold what follows each other and is linear: convolutions and batch normalisations, SegFormer's linear layers.
+
+    Args:
+        model: in evaluation mode; changed in place.
+
+    Returns:
+        The same model.
+
+    Example:
+        >>> model = fold(build_model(SegFormerSpec(name="segformer_b3"), 3).eval())
+    """
+    fold_batch_norm(model)
+    for module in list(model.modules()):
+        if isinstance(module, AllMLPDecoder):
+            module.fold()
+    return model
 
 
 def fold_batch_norm(model: _Model) -> _Model:

@@ -41,6 +41,28 @@ class AllMLPDecoder(nn.Module):
         )
         self.dropout = nn.Dropout2d(dropout)
         self.classify = nn.Conv2d(channels, num_classes, 1)
+        self._is_folded = False
+
+    def fold(self) -> None:
+        """Multiply the fusing layer into the four before it; its batch normalisation must have been folded.
+
+        Both are linear, and so is the enlarging between them, whose weights add up to one:
+        ``W cat_i(up(U_i x_i)) = sum_i up(W_i U_i x_i)``. What is most of the decoder's work at stride 4 is then done
+        at each map's own stride: 36 of the 67.6 GMACs of SegFormer-B3 at 360x640.
+        """
+        fuse, norm, _ = self.fuse
+        if not isinstance(fuse, nn.Conv2d) or not isinstance(norm, nn.Identity):
+            raise ValueError("fold() is for once, after the batch normalisation has been folded")
+        assert fuse.bias is not None
+        with torch.no_grad():
+            parts = fuse.weight.flatten(1).chunk(len(self.unify), dim=1)
+            for unify, part in zip(list(self.unify)[::-1], parts, strict=True):
+                assert isinstance(unify, nn.Conv2d)
+                assert unify.bias is not None
+                unify.weight.copy_((part @ unify.weight.flatten(1))[:, :, None, None])
+                unify.bias.copy_(part @ unify.bias + fuse.bias / len(parts))
+        self.fuse[0] = nn.Identity()
+        self._is_folded = True
 
     def forward(self, features: list[Tensor]) -> Tensor:
         """Feature maps, fine to coarse -> logits (N, K, H / 4, W / 4)."""
@@ -50,5 +72,6 @@ class AllMLPDecoder(nn.Module):
             for unify, feature in zip(self.unify, features, strict=True)
         ]
         # Coarse to fine, the order in which the authors' weights join them.
-        logits: Tensor = self.classify(self.dropout(self.fuse(torch.cat(unified[::-1], dim=1))))
+        joined = sum(unified[1:], unified[0]) if self._is_folded else torch.cat(unified[::-1], dim=1)
+        logits: Tensor = self.classify(self.dropout(self.fuse(joined)))
         return logits

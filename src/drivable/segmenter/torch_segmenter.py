@@ -11,7 +11,7 @@ from torch import Tensor
 
 from drivable.checkpoint import Checkpoint
 from drivable.labels import LabelSet
-from drivable.models.folding import fold_batch_norm, fold_padding
+from drivable.models.folding import fold, fold_padding
 from drivable.segmenter.batched import check_image, segment_by_size
 from drivable.segmenter.devices import find_device
 from drivable.segmenter.graph import calibrated_graph
@@ -45,7 +45,7 @@ class TorchSegmenter:
         self.checkpoint = checkpoint
         self.precision = precision
         self.device = find_device(device)
-        model = fold_padding(fold_batch_norm(checkpoint.build()))
+        model = fold_padding(fold(checkpoint.build()))
         model = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.graph = calibrated_graph(checkpoint, model, checkpoint.preprocessing.size).to(self.device)
 

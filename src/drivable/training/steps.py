@@ -12,7 +12,7 @@ from drivable.errors import ConfigError
 from drivable.labels import LabelSet
 from drivable.losses import SummedLoss
 from drivable.models import SegmentationModel
-from drivable.models.folding import fold_batch_norm, fold_padding
+from drivable.models.folding import fold, fold_padding
 from drivable.training.distillation import AveragedTeacher, DistillationStep
 
 Logs = dict[str, Tensor]
@@ -84,4 +84,4 @@ def _load_teacher(name: str, labels: LabelSet) -> SegmentationModel:
         raise ConfigError(
             f"training.teacher {name} knows {list(checkpoint.labels.names)}, the data have {list(labels.names)}"
         )
-    return fold_padding(fold_batch_norm(checkpoint.build()))
+    return fold_padding(fold(checkpoint.build()))

@@ -7,6 +7,7 @@ from torch import nn
 from drivable.config.models import LiteSpec, UNetSpec
 from drivable.models import build_model, default_spec
 from drivable.models.cost import model_cost
+from drivable.models.folding import fold
 
 
 def test_a_single_convolution_by_hand() -> None:
@@ -55,6 +56,16 @@ def test_a_model_costs_what_its_specification_says_and_stays_as_it_is() -> None:
     assert model_cost(model, (64, 96)) == model_cost(spec, (64, 96), 3)
     assert model.training
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_a_folded_segformer_costs_half() -> None:
+    model = build_model(default_spec("segformer_b0"), 3).eval()
+    before = model_cost(model).gmacs
+    # What fuses 4 x 256 channels at stride 4 of 384x640 goes; the layers before it stay as large as they were.
+    assert before - model_cost(fold(model)).gmacs == pytest.approx(96 * 160 * 4 * 256 * 256 / 1e9)
+    assert model_cost(model).gmacs < before / 2
+    with pytest.raises(ValueError, match="once"):
+        fold(model)
 
 
 def test_odd_sizes_cost_their_padded_size() -> None:
