@@ -8,13 +8,18 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from drivable.errors import ConfigError
+from drivable.segmenter.devices import find_device
 from drivable.segmenter.openvino_segmenter import compile_graph
 from drivable.segmenter.runtimes import need
 
-_PRODUCT = 1536
+ON_GPU = " on the GPU"
+# Side of the square matrices, and pictures of the convolution; a GPU is not filled by what fills a CPU.
+_PRODUCT, _PRODUCT_ON_GPU = 1536, 8192
+_NUM_PICTURES, _NUM_PICTURES_ON_GPU = 1, 64
 # Channels in and out, and rows and columns, of a 3x3 convolution.
 _CHANNELS, _SIDE = 256, 64
 _NUM_LAYERS = 4
@@ -63,11 +68,12 @@ class CeilingLoads:
     convolution: Load
 
 
-def ceiling_loads(precisions: Iterable[str], num_threads: int) -> Mapping[str, CeilingLoads]:
-    """What to time for each precision that is asked for: ``fp32``, ``bf16`` in torch, ``int8`` in OpenVINO, on the CPU.
+def ceiling_loads(limits: Iterable[str], num_threads: int) -> Mapping[str, CeilingLoads]:
+    """What to time for each limit that is asked for: ``fp32`` and ``bf16``, in torch, ``int8``, in OpenVINO, and
+    ``fp32 on the GPU`` and ``bf16 on the GPU``.
 
-    Precisions that cannot be measured here are left out: int8 where OpenVINO is not installed. In torch as many threads
-    compute as :func:`torch.set_num_threads` said last.
+    What cannot be measured here is left out: int8 where OpenVINO is not installed, a GPU's where there is none. In
+    torch as many threads compute as :func:`torch.set_num_threads` said last.
 
     Example:
         >>> load = ceiling_loads(["int8"], 2)["int8"].convolution
@@ -75,12 +81,17 @@ def ceiling_loads(precisions: Iterable[str], num_threads: int) -> Mapping[str, C
         9663676416
     """
     loads = {}
-    for precision in dict.fromkeys(precisions):
-        if precision in _TORCH:
-            loads[precision] = _in_torch(_TORCH[precision])
-        elif precision == "int8":
+    for limit in dict.fromkeys(limits):
+        kind = _TORCH.get(limit.removesuffix(ON_GPU))
+        if limit.endswith(ON_GPU):
+            device = find_device("auto")
+            if kind is not None and device.type != "cpu":
+                loads[limit] = _in_torch(kind, device, _PRODUCT_ON_GPU, _NUM_PICTURES_ON_GPU)
+        elif kind is not None:
+            loads[limit] = _in_torch(kind, torch.device("cpu"), _PRODUCT, _NUM_PICTURES)
+        elif limit == "int8":
             try:
-                loads[precision] = _in_openvino(num_threads)
+                loads[limit] = _in_openvino(num_threads)
             except ConfigError:
                 continue  # OpenVINO is not installed; the share stays unknown.
     return loads
@@ -89,13 +100,20 @@ def ceiling_loads(precisions: Iterable[str], num_threads: int) -> Mapping[str, C
 _TORCH = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
-def _in_torch(kind: torch.dtype) -> CeilingLoads:
-    matrix = torch.rand(_PRODUCT, _PRODUCT).to(kind)
-    image = torch.rand(1, _CHANNELS, _SIDE, _SIDE).to(kind).contiguous(memory_format=torch.channels_last)
-    weight = torch.rand(_CHANNELS, _CHANNELS, 3, 3).to(kind).contiguous(memory_format=torch.channels_last)
+def _in_torch(kind: torch.dtype, device: torch.device, product: int, num_pictures: int) -> CeilingLoads:
+    def some(*shape: int) -> Tensor:
+        values = torch.rand(shape, device=device).to(kind)
+        return values.contiguous(memory_format=torch.channels_last) if len(shape) == 4 else values
+
+    def finished(result: Tensor) -> None:
+        if device.type != "cpu":
+            torch.accelerator.synchronize(device)
+
+    matrix = some(product, product)
+    image, weight = some(num_pictures, _CHANNELS, _SIDE, _SIDE), some(_CHANNELS, _CHANNELS, 3, 3)
     return CeilingLoads(
-        Load(lambda: matrix @ matrix, _PRODUCT**3),
-        Load(lambda: F.conv2d(image, weight, padding=1), _convolution_macs()),
+        Load(lambda: finished(matrix @ matrix), product**3),
+        Load(lambda: finished(F.conv2d(image, weight, padding=1)), num_pictures * _convolution_macs()),
     )
 
 

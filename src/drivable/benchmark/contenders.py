@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from pydantic import TypeAdapter
 
+from drivable.benchmark.ceiling import ON_GPU
 from drivable.checkpoint import Checkpoint, Preprocessing, find_checkpoint
 from drivable.config.models import ModelSpec
 from drivable.data.pictures import Pixels, resize_image
@@ -66,6 +67,11 @@ class Contender:
     def arithmetic(self) -> str:
         """What it computes in: weights in float16 are widened."""
         return "fp32" if self.precision == "fp16" else self.precision
+
+    @property
+    def limit(self) -> str:
+        """The name of the limit that bounds it: a precision, and where it is computed if that is not the CPU."""
+        return self.arithmetic if self.on_cpu else f"{self.arithmetic}{ON_GPU}"
 
 
 def untrained(name: str, size: Size) -> Checkpoint:

@@ -73,7 +73,8 @@ class Row:
         peak_mib: largest memory of a process that does nothing but load it and segment pictures.
         size_mib: of its weights or files.
         gmacs: multiply-accumulates of one picture, in 1e9.
-        ceiling_share: rate at which it does them over the machine's best in that precision, 0..1.
+        ceiling_share: rate at which it does them over the best in that precision of the CPU, or of the GPU where it
+            runs there, 0..1.
         strict3: where data were given, 0..1.
     """
 
@@ -110,7 +111,7 @@ def benchmark(
         on_round: called after each round.
 
     Returns:
-        A row for each contender, and the limit by precision.
+        A row for each contender, and the limits by :attr:`Contender.limit`.
 
     Example:
         >>> rows, ceilings = benchmark([open_contender("drivable-lite", (360, 640))], Settings((360, 640)))
@@ -120,7 +121,7 @@ def benchmark(
     torch.set_num_threads(settings.num_threads)
     pictures = [render(sample_scene(np.random.default_rng(i), settings.size)).image for i in range(_NUM_PICTURES)]
     together = (pictures * settings.batch)[: settings.batch]
-    loads = ceiling_loads((contender.arithmetic for contender in contenders), settings.num_threads)
+    loads = ceiling_loads((contender.limit for contender in contenders), settings.num_threads)
     with TemporaryDirectory() as folder:
         files = [Path(folder) / f"{index}.jpg" for index in range(_NUM_PICTURES)]
         for picture, file in zip(pictures, files, strict=True):
@@ -132,8 +133,8 @@ def benchmark(
     in_memory, with_io = times_ms[: len(contenders)], times_ms[len(contenders) : 2 * len(contenders)]
     limits_ms = iter(times_ms[2 * len(contenders) :])
     ceilings = {
-        precision: Ceiling(pair.product.gops(_median(next(limits_ms))), pair.convolution.gops(_median(next(limits_ms))))
-        for precision, pair in loads.items()
+        limit: Ceiling(pair.product.gops(_median(next(limits_ms))), pair.convolution.gops(_median(next(limits_ms))))
+        for limit, pair in loads.items()
     }
     at_once = [partial(_at_once, contender, together) for contender in contenders]
     batches = _interleaved(at_once, max(3, settings.rounds // 4), on_round)
@@ -199,8 +200,8 @@ def _interleaved(runs: Sequence[Callable[[int], None]], rounds: int, on_round: C
 
 
 def _ceiling_share(contender: Contender, p50_ms: float, ceilings: dict[str, Ceiling]) -> float | None:
-    ceiling = ceilings.get(contender.arithmetic)
-    if ceiling is None or contender.gmacs is None or not contender.on_cpu:
+    ceiling = ceilings.get(contender.limit)
+    if ceiling is None or contender.gmacs is None:
         return None
     return 2 * contender.gmacs / (p50_ms / 1e3) / ceiling.gops
 

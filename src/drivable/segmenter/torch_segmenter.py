@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from drivable.checkpoint import Checkpoint
@@ -16,6 +17,7 @@ from drivable.segmenter.batched import check_image, segment_by_size
 from drivable.segmenter.devices import find_device
 from drivable.segmenter.graph import calibrated_graph
 from drivable.segmenter.protocol import Image, LabelMap, Origin, Probabilities
+from drivable.segmenter.recording import Recorder
 
 TorchPrecision = Literal["fp32", "bf16"]
 
@@ -48,6 +50,7 @@ class TorchSegmenter:
         model = fold_padding(fold(checkpoint.build()))
         model = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.graph = calibrated_graph(checkpoint, model, checkpoint.preprocessing.size).to(self.device)
+        self._recorder = Recorder(self._segment, self.device) if self.device.type == "cuda" else None
 
     @property
     def labels(self) -> LabelSet:
@@ -76,8 +79,7 @@ class TorchSegmenter:
         Raises:
             DataError: where an array is not a picture.
         """
-        with self._casting():
-            return segment_by_size(images, lambda batch: self.graph(self._to_device(batch)).cpu().numpy())
+        return segment_by_size(images, self._ids)
 
     @torch.inference_mode()
     def probabilities(self, image: Image) -> Probabilities:
@@ -90,11 +92,19 @@ class TorchSegmenter:
         """
         check_image(image)
         with self._casting():
-            probabilities = self.graph.probabilities(self._to_device(image[None]))[0]
+            pixels = torch.from_numpy(np.ascontiguousarray(image[None])).to(self.device)
+            probabilities = self.graph.probabilities(pixels)[0]
         return np.asarray(probabilities.cpu().numpy(), dtype=np.float32)
+
+    def _ids(self, images: Image) -> NDArray[np.uint8]:
+        pixels = torch.from_numpy(np.ascontiguousarray(images))
+        ids = self._recorder(pixels) if self._recorder is not None else self._segment(pixels.to(self.device)).cpu()
+        return np.asarray(ids.numpy(), dtype=np.uint8)
+
+    def _segment(self, pixels: Tensor) -> Tensor:
+        with self._casting():
+            ids: Tensor = self.graph(pixels)
+        return ids
 
     def _casting(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
-
-    def _to_device(self, images: Image) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(images)).to(self.device)

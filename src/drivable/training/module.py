@@ -32,10 +32,17 @@ class _Ema:
     def __init__(self, decay: float) -> None:
         self.decay = decay
 
-    def __call__(self, averaged: Tensor, current: Tensor, num_averaged: Tensor | int) -> Tensor:
+    def __call__(self, averaged: Any, current: Any, num_averaged: Tensor | int) -> None:
+        """Move averaged tensors towards the current ones, all of one type and device; counters are taken over."""
+        if not averaged[0].is_floating_point():
+            torch._foreach_copy_(averaged, current)
+            return
         n = torch.as_tensor(num_averaged)
         decay = ((1 + n) / (10 + n)).clamp(max=self.decay)
-        return averaged + (current - averaged) * (1 - decay)
+        # All tensors at once: hundreds of small ones would keep a GPU waiting.
+        steps = torch._foreach_sub(current, averaged)
+        torch._foreach_mul_(steps, 1 - decay)
+        torch._foreach_add_(averaged, steps)
 
 
 class SegmentationTraining(L.LightningModule):
@@ -67,7 +74,7 @@ class SegmentationTraining(L.LightningModule):
         self.confusion = ConfusionMatrix(labels.num_classes, labels.ignore_id)
         self.val_scores: Scores | None = None
         decay = recipe.training.ema_decay
-        self.averaged = None if decay is None else AveragedModel(model, avg_fn=_Ema(decay), use_buffers=True)
+        self.averaged = None if decay is None else AveragedModel(model, multi_avg_fn=_Ema(decay), use_buffers=True)
         if self.averaged is not None:
             # Nothing learns here; several devices would wait for its gradients.
             self.averaged.requires_grad_(False)
