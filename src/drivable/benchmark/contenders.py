@@ -74,8 +74,8 @@ class Contender:
         return self.arithmetic if self.on_cpu else f"{self.arithmetic}{ON_GPU}"
 
 
-def untrained(name: str, size: Size) -> Checkpoint:
-    """An architecture with random weights, working at a size; time does not depend on the weights.
+def untrained(architecture: str | ModelSpec, size: Size) -> Checkpoint:
+    """An architecture, by name or specification, with random weights, working at a size; time does not depend on them.
 
     Raises:
         ConfigError: where there is no such architecture.
@@ -84,7 +84,7 @@ def untrained(name: str, size: Size) -> Checkpoint:
         >>> untrained("segformer_b3", (360, 640)).spec.name
         'segformer_b3'
     """
-    spec = default_spec(name)
+    spec = default_spec(architecture) if isinstance(architecture, str) else architecture
     weights = build_model(spec, BDD100K_DRIVABLE.num_classes).state_dict()
     return Checkpoint(weights, spec, BDD100K_DRIVABLE, Preprocessing(size, spec.published_normalization))
 

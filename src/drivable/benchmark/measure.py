@@ -44,6 +44,7 @@ class Settings:
         batch: pictures at once for the second throughput.
         num_threads: of one picture.
         device: where torch computes.
+        with_memory: whether each model's memory is measured, in a process of its own that opens it by its name.
     """
 
     size: Size
@@ -51,6 +52,7 @@ class Settings:
     batch: int = 4
     num_threads: int = 1
     device: str = "auto"
+    with_memory: bool = True
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,8 @@ class Row:
         images_per_s: one picture after the other.
         batch_images_per_s: ``batch`` at once.
         batch: how many.
-        peak_mib: largest memory of a process that does nothing but load it and segment pictures.
+        peak_mib: largest memory of a process that does nothing but load it and segment pictures; ``None`` where it was
+            not measured.
         size_mib: of its weights or files.
         gmacs: multiply-accumulates of one picture, in 1e9.
         ceiling_share: rate at which it does them over the best in that precision of the CPU, or of the GPU where it
@@ -90,7 +93,7 @@ class Row:
     images_per_s: float
     batch_images_per_s: float
     batch: int
-    peak_mib: float
+    peak_mib: float | None
     size_mib: float
     gmacs: float | None
     ceiling_share: float | None
@@ -152,7 +155,7 @@ def benchmark(
             images_per_s=1e3 / float(np.mean(in_memory[index])),
             batch_images_per_s=1e3 * settings.batch / float(np.mean(batches[index])),
             batch=settings.batch,
-            peak_mib=peak_mib(contender, settings),
+            peak_mib=peak_mib(contender, settings) if settings.with_memory else None,
             size_mib=contender.size_mib,
             gmacs=contender.gmacs,
             ceiling_share=_ceiling_share(contender, _median(in_memory[index]), ceilings),
