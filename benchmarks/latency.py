@@ -3,7 +3,8 @@
     python benchmarks/latency.py [MODEL...] [--transformers] [--threads 2] [--rounds 15]
 
 From a 360x640 RGB picture in memory to its label map; the median of each model, and how many times faster than
-SegFormer-B3 at 360x640, which drivable runs folded, it is. A checkpoint counts twice: at the size it works at, and made to work at 360x640.
+SegFormer-B3 at 360x640, which drivable runs folded, it is. A checkpoint counts twice: at the size it works at, and
+made to work at 360x640.
 With --transformers the same SegFormer-B3 in Hugging Face's library takes part, run as its documentation says: image
 processor (without resizing), model, `post_process_semantic_segmentation`. That both networks give the same numbers,
 tests/numerics/test_backbones.py shows; weights are random, time does not depend on them.
