@@ -75,7 +75,7 @@ class Row:
         peak_mib: largest memory of a process that does nothing but load it and segment pictures; ``None`` where it was
             not measured.
         size_mib: of its weights or files.
-        gmacs: multiply-accumulates of one picture, in 1e9.
+        gmacs: multiply-accumulates of one picture as it is run, in 1e9.
         ceiling_share: rate at which it does them over the best in that precision of the CPU, or of the GPU where it
             runs there, 0..1.
         strict3: where data were given, 0..1.

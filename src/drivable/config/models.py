@@ -1,4 +1,4 @@
-"""What a recipe may say about a model: one specification per architecture, defaults as in its paper."""
+"""What a recipe may say about a model: one specification per architecture, defaults as in its paper or the course."""
 
 from __future__ import annotations
 

@@ -24,6 +24,9 @@ def fold(model: _Model) -> _Model:
     Returns:
         The same model.
 
+    Raises:
+        ValueError: where a SegFormer was folded before.
+
     Example:
         >>> model = fold(build_model(SegFormerSpec(name="segformer_b3"), 3).eval())
     """

@@ -41,14 +41,16 @@ class AllMLPDecoder(nn.Module):
         )
         self.dropout = nn.Dropout2d(dropout)
         self.classify = nn.Conv2d(channels, num_classes, 1)
-        self._is_folded = False
 
     def fold(self) -> None:
         """Multiply the fusing layer into the four before it; its batch normalisation must have been folded.
 
         Both are linear, and so is the enlarging between them, whose weights add up to one:
         ``W cat_i(up(U_i x_i)) = sum_i up(W_i U_i x_i)``. What is most of the decoder's work at stride 4 is then done
-        at each map's own stride: 36 of the 67.6 GMACs of SegFormer-B3 at 360x640.
+        at each map's own stride: 36 of the 71.9 GMACs of SegFormer-B3 at 360x640 with its authors' 768 channels.
+
+        Raises:
+            ValueError: where it was folded before, or its batch normalisation was not.
         """
         fuse, norm, _ = self.fuse
         if not isinstance(fuse, nn.Conv2d) or not isinstance(norm, nn.Identity):
@@ -62,7 +64,6 @@ class AllMLPDecoder(nn.Module):
                 unify.weight.copy_((part @ unify.weight.flatten(1))[:, :, None, None])
                 unify.bias.copy_(part @ unify.bias + fuse.bias / len(parts))
         self.fuse[0] = nn.Identity()
-        self._is_folded = True
 
     def forward(self, features: list[Tensor]) -> Tensor:
         """Feature maps, fine to coarse -> logits (N, K, H / 4, W / 4)."""
@@ -72,6 +73,7 @@ class AllMLPDecoder(nn.Module):
             for unify, feature in zip(self.unify, features, strict=True)
         ]
         # Coarse to fine, the order in which the authors' weights join them.
-        joined = sum(unified[1:], unified[0]) if self._is_folded else torch.cat(unified[::-1], dim=1)
+        is_folded = isinstance(self.fuse[0], nn.Identity)
+        joined = sum(unified[1:], unified[0]) if is_folded else torch.cat(unified[::-1], dim=1)
         logits: Tensor = self.classify(self.dropout(self.fuse(joined)))
         return logits

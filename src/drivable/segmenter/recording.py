@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-# Recording takes as long as some tens of pictures: only sizes that stay are worth it, and few are kept.
+# Recording takes several passes, and memory for as long as it is kept: for sizes that stay, and for few of them.
 _TIMES_IN_A_ROW = 3
 _MOST = 4
 _NUM_WARM_UP = 3
@@ -26,7 +26,7 @@ class Recorder:
     """Run a function on a CUDA device, from the third batch of one shape on by replaying its kernels.
 
     A light network is hundreds of kernels of a few microseconds each, and Python takes longer to launch them than they
-    run. A recording (a CUDA graph) is launched at once, into memory of its own.
+    run. A recording (a CUDA graph, :class:`torch.cuda.CUDAGraph`) is launched at once, into memory of its own.
 
     Args:
         run: of a tensor on the device, to one there; it must do the same work for all tensors of one shape.
