@@ -9,12 +9,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 from PIL import Image
 
 from drivable.data.rendered import write_rendered_dataset
 
 # One test process per core beats one process with two threads.
 torch.set_num_threads(1)
+
+# Without a deadline: a busy machine is no fault of a reader's. Derandomised: a fault shows in the run that made it.
+_UNHURRIED = {"deadline": None, "suppress_health_check": list(HealthCheck), "database": None, "derandomize": True}
+settings.register_profile("ci", max_examples=300, **_UNHURRIED)
+settings.register_profile("fuzz", max_examples=10_000, **_UNHURRIED | {"derandomize": False})
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--fuzz", action="store_true", help="10,000 inputs for each reader in place of 300")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    settings.load_profile("fuzz" if config.getoption("--fuzz") else "ci")
 
 
 @pytest.fixture(autouse=True)

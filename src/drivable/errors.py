@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import reprlib
 from collections.abc import Iterable
 
 
@@ -50,6 +51,33 @@ def nearest_match(name: str, known: Iterable[str]) -> str:
         "did you mean 'unet'? known: fcn, unet"
     """
     names = sorted(known)
+    name = one_line(name)
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     question = f"did you mean '{close[0]}'? " if close else ""
     return f"{question}known: {', '.join(names)}"
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel = 3
+_SHORT.maxdict = _SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxset = 8
+_SHORT.maxstring = _SHORT.maxother = 80
+
+
+def one_line(value: object, most: int = 200) -> str:
+    """Show a value from a file in a message: shortened, on one line, without control characters.
+
+    Args:
+        value: any; text and exceptions are shown as they are, all else by a short ``repr``.
+        most: characters.
+
+    Example:
+        >>> one_line("two\\nlines"), one_line(list(range(1000)))
+        ('two lines', '[0, 1, 2, 3, 4, 5, 6, 7, ...]')
+    """
+    try:
+        text = str(value) if isinstance(value, str | Exception) else _SHORT.repr(value)
+    except ValueError:  # A whole number of more digits than Python prints.
+        text = f"<{type(value).__name__}>"
+    text = "".join(c if c.isprintable() else " " for c in text[: 4 * most])
+    text = " ".join(text.split())
+    return text if len(text) <= most else text[: most - 3] + "..."

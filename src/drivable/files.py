@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from drivable.errors import OutputError
+from drivable.errors import DataError, OutputError, one_line
 
 
 @contextmanager
@@ -68,6 +68,52 @@ def file_fingerprint(path: Path) -> str:
     """Sixteen hexadecimal digits that change with any byte of a file."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=8)).hexdigest()
+
+
+def check_name(name: str, what: str) -> str:
+    """A name from a file of others that is to become the name of a file or folder of ours.
+
+    Args:
+        name: such as an image's id, a split or a class.
+        what: what it is, for the message.
+
+    Returns:
+        The name as it is.
+
+    Raises:
+        DataError: where it could lead elsewhere or is no file name: empty, ``.`` or ``..``, with a slash, a backslash
+            or a control character, or longer than 255 bytes.
+
+    Example:
+        >>> check_name("0a0a0b1a-7c39d841", "image id")
+        '0a0a0b1a-7c39d841'
+    """
+    if (
+        name in ("", ".", "..")
+        or any(c in "/\\" or ord(c) < 32 or ord(c) == 127 for c in name)
+        or len(os.fsencode(name)) > 255
+    ):
+        raise DataError(f"{what} '{one_line(name, 80)}': expected a file name without slashes and control characters")
+    return name
+
+
+def inside(folder: Path, *parts: str) -> Path:
+    """The path ``folder / parts``, if it lies inside ``folder`` after links are followed.
+
+    Whatever is written below a destination under a name that comes from a file goes through here.
+
+    Raises:
+        DataError: where it lies outside.
+
+    Example:
+        >>> inside(Path("out"), "masks", "a.png")
+        PosixPath('out/masks/a.png')
+    """
+    target = folder.joinpath(*parts)
+    root, resolved = folder.resolve(), target.resolve()
+    if root == resolved or root not in resolved.parents:
+        raise DataError(f"{one_line('/'.join(parts), 120)}: lies outside of {folder}; rename it where it comes from")
+    return target
 
 
 def refuse_used(path: Path, hint: str = "choose a new one") -> None:

@@ -1,0 +1,265 @@
+"""Read files that others made: only regular files, within limits, with one error for whatever a parser throws.
+
+Limits are generous for real data and small enough that a short file cannot ask for hours or gigabytes. Each may be
+raised by an environment variable, which worker processes inherit: :data:`LIMITS`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, Literal, Protocol
+
+import yaml
+
+from drivable.errors import ConfigError, DataError, DrivableError, one_line
+
+# Environment variable to (default, what it bounds).
+LIMITS: Mapping[str, tuple[int, str]] = {
+    "DRIVABLE_MAX_PIXELS": (120_000_000, "pixels of one image, mask or labelled size"),
+    "DRIVABLE_MAX_NETWORK_PIXELS": (2**25, "pixels that a network works at"),
+    "DRIVABLE_MAX_CORNERS": (20_000, "corners of one polygon"),
+    "DRIVABLE_MAX_DEPTH": (64, "levels of nesting in JSON, YAML and XML"),
+    "DRIVABLE_MAX_YAML_NODES": (100_000, "values in a YAML file, each alias counted as what it stands for"),
+    "DRIVABLE_MAX_YAML_BYTES": (2**20, "bytes of a YAML file"),
+}
+
+
+class Readable(Protocol):
+    """Bytes under a name: a ``Path``, a ``UPath`` of a remote place, or a member of a shard."""
+
+    def open(self, mode: Literal["rb"]) -> BinaryIO:
+        """Open for reading."""
+        ...
+
+
+def limit(name: str) -> int:
+    """One of :data:`LIMITS`, or what the environment variable of that name says.
+
+    Raises:
+        ConfigError: where the variable is not a positive whole number.
+
+    Example:
+        >>> limit("DRIVABLE_MAX_DEPTH")
+        64
+    """
+    text = os.environ.get(name)
+    if text is None:
+        return LIMITS[name][0]
+    if not (text.isascii() and text.isdigit() and len(text) < 19 and int(text) > 0):
+        raise ConfigError(f"{name}: expected a positive whole number, got '{one_line(text)}'")
+    return int(text)
+
+
+def check_limit(name: str, got: int, what: str) -> None:
+    """Refuse more than a limit allows.
+
+    Args:
+        name: one of :data:`LIMITS`.
+        got: how many there are.
+        what: of what, such as ``pixels``.
+
+    Raises:
+        DataError: where ``got`` is above the limit; the message names the variable that raises it. A reader of another
+            kind of file makes its own error of it with :func:`reading`.
+    """
+    most = limit(name)
+    if got > most:
+        raise DataError(f"{one_line(got, 24)} {what}, more than the limit of {most}; {name} raises it")
+
+
+def check_size(height: object, width: object) -> tuple[int, int]:
+    """A size that a file states, as (height, width) in pixels.
+
+    Raises:
+        DataError: where it is no whole number of pixels, not positive, or above ``DRIVABLE_MAX_PIXELS``.
+
+    Example:
+        >>> check_size(720, 1280.0)
+        (720, 1280)
+    """
+    numbers = []
+    for value in (height, width):
+        is_whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+        if not is_whole or isinstance(value, bool) or not 0 < value < 2**31:  # type: ignore[operator]
+            raise DataError(
+                f"a size of {one_line(height, 24)} x {one_line(width, 24)}; expected pixels, height x width"
+            )
+        numbers.append(int(value))  # type: ignore[call-overload]
+    check_limit("DRIVABLE_MAX_PIXELS", numbers[0] * numbers[1], f"pixels ({numbers[0]}x{numbers[1]})")
+    return numbers[0], numbers[1]
+
+
+@contextmanager
+def reading(
+    where: object, error: type[DrivableError] = DataError, expected: str = "", hint: str = ""
+) -> Iterator[None]:
+    """The boundary of a reader: whatever a parser throws inside leaves as the reader's own error, in one line.
+
+    Faults of ``error``'s own kind pass as they are; other kinds of ours are told again as ``error``.
+
+    Args:
+        where: the file, for the message.
+        error: the reader's error.
+        expected: what the file should have been, such as ``not readable as YAML``.
+        hint: what to do.
+
+    Raises:
+        error: where anything fails inside, :class:`MemoryError` and :class:`RecursionError` among it.
+
+    Example:
+        >>> with reading("labels.json", DataError, "not readable as JSON"):
+        ...     json.loads("[1,")
+        Traceback (most recent call last):
+        drivable.errors.DataError: labels.json: not readable as JSON: ...
+    """
+    try:
+        yield
+    except error:
+        raise
+    except Exception as fault:
+        said = "nested too deeply" if isinstance(fault, RecursionError) else _said(fault)
+        raise error(
+            ": ".join(part for part in (str(where), expected, said) if part) + (hint and f"; {hint}")
+        ) from fault
+
+
+def _said(fault: Exception) -> str:
+    if isinstance(fault, OSError):
+        return fault.strerror or str(fault)
+    if isinstance(fault, KeyError):
+        return f"no key {one_line(fault)}"
+    return one_line(str(fault)) or type(fault).__name__
+
+
+def require_regular(file: Path) -> None:
+    """Refuse what is no regular file: a pipe would block, a device never end.
+
+    Raises:
+        FileNotFoundError: where there is none.
+        OSError: where it is something else, or a link that leads in circles.
+    """
+    try:
+        mode = file.stat().st_mode
+    except RuntimeError as fault:  # Of pathlib, for a loop of links.
+        raise OSError(str(fault)) from fault
+    if not stat.S_ISREG(mode):
+        raise OSError("not a regular file")
+
+
+def open_regular(file: Readable) -> BinaryIO:
+    """Open a file for reading bytes, if it is a regular one; remote files and members of shards are.
+
+    Raises:
+        OSError: where it is missing, no regular file or not readable.
+    """
+    if isinstance(file, Path):
+        require_regular(file)
+    return file.open("rb")
+
+
+def read_text(file: Path) -> str:
+    """A text file in UTF-8, with or without a byte-order mark.
+
+    Raises:
+        OSError: see :func:`open_regular`.
+        UnicodeDecodeError: where it is not UTF-8.
+    """
+    with open_regular(file) as stream:
+        return stream.read().decode("utf-8-sig")
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Parse JSON whose nesting is within ``DRIVABLE_MAX_DEPTH``.
+
+    Raises:
+        DataError: where it is nested more deeply.
+        ValueError: where it is not JSON.
+
+    Example:
+        >>> parse_json('{"a": [1]}')
+        {'a': [1]}
+    """
+    try:
+        values = json.loads(text.decode("utf-8-sig") if isinstance(text, bytes) else text)
+    except RecursionError as fault:
+        raise _too_deep("JSON") from fault
+    level = [values]
+    for _ in range(limit("DRIVABLE_MAX_DEPTH") + 1):
+        children = (
+            value.values() if isinstance(value, dict) else value for value in level if isinstance(value, _NESTED)
+        )
+        level = [child for values_of_one in children for child in values_of_one if isinstance(child, _NESTED)]
+        if not level:
+            return values
+    raise _too_deep("JSON")
+
+
+def parse_yaml(text: str) -> Any:
+    """Parse YAML of plain values, within the limits on bytes, depth and values.
+
+    Raises:
+        DataError: where a limit is passed, or an alias stands for something that holds it.
+        yaml.YAMLError: where it is not YAML.
+        ValueError: where a date or a number in it is none.
+
+    Example:
+        >>> parse_yaml("size: [360, 640]")
+        {'size': [360, 640]}
+    """
+    check_limit("DRIVABLE_MAX_YAML_BYTES", len(text), "bytes of YAML")
+    try:
+        values = yaml.load(text, _Loader)
+    except RecursionError as fault:
+        raise _too_deep("YAML") from fault
+    check_limit("DRIVABLE_MAX_YAML_NODES", _num_values(values), "values, each alias counted as what it stands for")
+    return values
+
+
+_NESTED = (dict, list, set, tuple)
+
+
+class _Loader(yaml.SafeLoader):
+    """Plain values only; what merge keys (``<<``) add up to is checked before they are followed."""
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        num = 0
+        for key, value in node.value:
+            if key.tag != "tag:yaml.org,2002:merge":
+                continue
+            for merged in value.value if isinstance(value, yaml.SequenceNode) else [value]:
+                if isinstance(merged, yaml.MappingNode):
+                    self.flatten_mapping(merged)
+                    num += len(merged.value)
+        check_limit("DRIVABLE_MAX_YAML_NODES", num, "values added by merge keys")
+        super().flatten_mapping(node)
+
+
+def _num_values(values: Any) -> int:
+    """How many values parsed YAML stands for, a shared one counted each time it is met; refuses what is too deep."""
+    most = limit("DRIVABLE_MAX_DEPTH")
+    known: dict[int, tuple[int, int]] = {}  # id of a container to (number of values, levels below).
+
+    def walk(value: Any, above: frozenset[int]) -> tuple[int, int]:
+        if not isinstance(value, _NESTED):
+            return 1, 0
+        if id(value) not in known:
+            if id(value) in above or len(above) > most:
+                raise _too_deep("YAML")
+            below = [walk(v, above | {id(value)}) for v in (value.values() if isinstance(value, dict) else value)]
+            known[id(value)] = 1 + sum(num for num, _ in below), 1 + max((levels for _, levels in below), default=0)
+        if len(above) + known[id(value)][1] > most + 1:
+            raise _too_deep("YAML")
+        return known[id(value)]
+
+    return walk(values, frozenset())[0]
+
+
+def _too_deep(what: str) -> DataError:
+    return DataError(
+        f"{what} nested more deeply than the limit of {limit('DRIVABLE_MAX_DEPTH')}; DRIVABLE_MAX_DEPTH raises it"
+    )

@@ -1,0 +1,113 @@
+"""The boundary that every reader of other people's files has."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from drivable.errors import CheckpointError, ConfigError, DataError, one_line
+from drivable.files import check_name, inside
+from drivable.reading import LIMITS, check_size, limit, open_regular, parse_json, parse_yaml, read_text, reading
+
+BOMB = "a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n" + "\n".join(
+    f"{b}: &{b} [{', '.join([f'*{a}'] * 10)}]" for a, b in zip("abcdefg", "bcdefgh", strict=True)
+)
+MERGES = "a: &a {" + ", ".join(f"k{i}: 1" for i in range(1000)) + "}\nb: {<<: [" + "*a, " * 1000 + "]}"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (BOMB, "DRIVABLE_MAX_YAML_NODES"),
+        (MERGES, "DRIVABLE_MAX_YAML_NODES"),
+        ("&a [*a]", "DRIVABLE_MAX_DEPTH"),
+        ("[" * 300 + "]" * 300, "DRIVABLE_MAX_DEPTH"),
+        ("[" * 100_000, "DRIVABLE_MAX_DEPTH"),
+        ("# " + "x" * 2**20, "DRIVABLE_MAX_YAML_BYTES"),
+    ],
+)
+def test_yaml_beyond_a_limit(text: str, said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        parse_yaml(text)
+
+
+def test_yaml_within_limits() -> None:
+    assert parse_yaml("base: &b {x: 1}\nsize: &s [1, 2]\nother: {<<: *b, y: *s}")["other"] == {"x": 1, "y": [1, 2]}
+
+
+@pytest.mark.parametrize("depth", [66, 100_000])
+def test_json_too_deep(depth: int) -> None:
+    with pytest.raises(DataError, match="DRIVABLE_MAX_DEPTH"):
+        parse_json("[" * depth + "]" * depth)
+    assert parse_json("[" * 64 + "]" * 64)
+
+
+def test_a_limit_may_be_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DRIVABLE_MAX_DEPTH", "90")
+    assert parse_json("[" * 80 + "]" * 80)
+    monkeypatch.setenv("DRIVABLE_MAX_DEPTH", "many")
+    with pytest.raises(ConfigError, match="DRIVABLE_MAX_DEPTH: expected a positive whole number, got 'many'"):
+        limit("DRIVABLE_MAX_DEPTH")
+
+
+@pytest.mark.parametrize(
+    "size", [(50_000, 50_000), (0, 5), (-1, 5), (float("inf"), 5), ("720", 5), (True, 5), (2.5, 5)]
+)
+def test_sizes_refused(size: tuple[object, object]) -> None:
+    with pytest.raises(DataError):
+        check_size(*size)
+
+
+def test_whatever_a_parser_throws_is_the_readers_own_error() -> None:
+    for fault in (
+        RecursionError(),
+        MemoryError(),
+        ZeroDivisionError("x\ny"),
+        KeyError("k"),
+        DataError("z"),
+        OSError(5, "z"),
+    ):
+        told = pytest.raises(CheckpointError, match=r"^a\.onnx: not readable: .+; export it again$")
+        with told, reading("a.onnx", CheckpointError, "not readable", "export it again"):
+            raise fault
+    with pytest.raises(DataError, match="^as it is$"), reading("a", DataError):
+        raise DataError("as it is")
+
+
+def test_only_regular_files(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    for name in ("pipe", "loop", "zero", "."):
+        with pytest.raises(OSError, match="."):
+            open_regular(tmp_path / name)
+    (tmp_path / "marked").write_text("a", encoding="utf-8-sig")
+    assert read_text(tmp_path / "marked") == "a"
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "/a", "a\\b", "a\nb", "a\x00", "a" * 256])
+def test_names_that_could_lead_elsewhere(name: str) -> None:
+    with pytest.raises(DataError, match="image id"):
+        check_name(name, "image id")
+
+
+def test_what_is_written_lies_inside(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/link").symlink_to(tmp_path)
+    assert inside(tmp_path / "out", "masks", "a.png") == tmp_path / "out/masks/a.png"
+    for parts in (("..", "a"), ("/etc", "a"), ("link", "a"), (".",), ("masks", "../..")):
+        with pytest.raises(DataError, match="outside"):
+            inside(tmp_path / "out", *parts)
+
+
+def test_the_guide_states_the_limits() -> None:
+    guide = (Path(__file__).parents[2] / "docs/data.md").read_text(encoding="utf-8")
+    for name, (default, bounds) in LIMITS.items():
+        assert f"| `{name}` | {default:,} | {bounds} |" in guide
+
+
+def test_values_are_shown_short() -> None:
+    assert len(one_line("x" * 10_000)) == 200
+    assert one_line(10**5000) == "<int>"
+    assert len(one_line([[list(range(100))] * 100] * 100)) <= 200
+    assert one_line("a\x1b[31m\nb") == "a [31m b"
