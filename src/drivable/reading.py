@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -72,11 +73,16 @@ def check_limit(name: str, got: int, what: str) -> None:
         raise DataError(f"{one_line(got, 24)} {what}, more than the limit of {most}; {name} raises it")
 
 
-def check_size(height: object, width: object) -> tuple[int, int]:
+def check_size(height: object, width: object, most: str = "DRIVABLE_MAX_PIXELS") -> tuple[int, int]:
     """A size that a file states, as (height, width) in pixels.
 
+    Args:
+        height: whatever stands there.
+        width: likewise.
+        most: the one of :data:`LIMITS` that its pixels are held against.
+
     Raises:
-        DataError: where it is no whole number of pixels, not positive, or above ``DRIVABLE_MAX_PIXELS``.
+        DataError: where it is no whole number of pixels, not positive, or above the limit.
 
     Example:
         >>> check_size(720, 1280.0)
@@ -90,7 +96,7 @@ def check_size(height: object, width: object) -> tuple[int, int]:
                 f"a size of {one_line(height, 24)} x {one_line(width, 24)}; expected pixels, height x width"
             )
         numbers.append(int(value))  # type: ignore[call-overload]
-    check_limit("DRIVABLE_MAX_PIXELS", numbers[0] * numbers[1], f"pixels ({numbers[0]}x{numbers[1]})")
+    check_limit(most, numbers[0] * numbers[1], f"pixels ({numbers[0]}x{numbers[1]})")
     return numbers[0], numbers[1]
 
 
@@ -237,6 +243,12 @@ class _Loader(yaml.SafeLoader):
                     num += len(merged.value)
         check_limit("DRIVABLE_MAX_YAML_NODES", num, "values added by merge keys")
         super().flatten_mapping(node)
+
+
+# YAML 1.1 reads 3e-4 as text, since it has no dot; nobody means text by it. What is quoted is text and stays it.
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+$"), list("-+.0123456789")
+)
 
 
 def _num_values(values: Any) -> int:

@@ -111,3 +111,19 @@ def test_values_are_shown_short() -> None:
     assert one_line(10**5000) == "<int>"
     assert len(one_line([[list(range(100))] * 100] * 100)) <= 200
     assert one_line("a\x1b[31m\nb") == "a [31m b"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("3e-4", 3e-4),
+        ("-1E5", -1e5),
+        (".5e1", 5.0),
+        ("'3e-4'", "3e-4"),
+        ('"1e5"', "1e5"),
+        ("e5", "e5"),
+        ("1e5x", "1e5x"),
+    ],
+)
+def test_numbers_with_exponents_are_numbers_and_what_is_quoted_is_text(text: str, value: object) -> None:
+    assert parse_yaml(text) == value

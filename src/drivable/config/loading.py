@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from drivable.config.recipe import Recipe
-from drivable.errors import ConfigError, nearest_match
+from drivable.errors import ConfigError, nearest_match, one_line
+from drivable.reading import parse_yaml, read_text, reading
 
 # A wheel carries the recipes inside the package, a checkout at its root.
 _SHIPPED = (Path(__file__).parents[1] / "configs", Path(__file__).parents[3] / "configs")
+
+
+# Lines of one message; a file of nonsense has thousands.
+MOST_FAULTS = 20
 
 
 def find_recipe(name: str) -> Path:
@@ -27,8 +33,9 @@ def find_recipe(name: str) -> Path:
     Raises:
         ConfigError: where there is neither; the message lists the shipped ones.
     """
-    if Path(name).is_file():
-        return Path(name)
+    with reading(f"recipe '{one_line(name)}'", ConfigError):
+        if Path(name).is_file():
+            return Path(name)
     shipped = {
         path.relative_to(folder).with_suffix("").as_posix(): path
         for folder in _SHIPPED
@@ -38,15 +45,15 @@ def find_recipe(name: str) -> Path:
     bare = name.removeprefix("configs/").removesuffix(".yaml")
     if bare in shipped:
         return shipped[bare]
-    raise ConfigError(f"recipe '{name}': no such file and no shipped recipe; {nearest_match(bare, shipped)}")
+    raise ConfigError(f"recipe '{one_line(name)}': no such file and no shipped recipe; {nearest_match(bare, shipped)}")
 
 
-def load_recipe(name: str | Path, changes: Sequence[str] = ()) -> Recipe:
+def load_recipe(name: str | Path, changes: Sequence[str] | Mapping[str, Any] = ()) -> Recipe:
     """Read, change and check a recipe.
 
     Args:
         name: a YAML file, or a shipped recipe's name.
-        changes: ``a.b=value`` each, the value read as YAML; they win over the file.
+        changes: ``a.b=value`` each, the value read as YAML, or plain values by ``a.b``; they win over the file.
 
     Raises:
         ConfigError: with all faults, one a line, each with its key, the value got and the nearest known key.
@@ -56,14 +63,12 @@ def load_recipe(name: str | Path, changes: Sequence[str] = ()) -> Recipe:
         1
     """
     path = find_recipe(str(name))
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as fault:
-        raise ConfigError(f"{path}: not readable as YAML: {' '.join(str(fault).split())}") from fault
+    with reading(path, ConfigError, "not readable as YAML"):
+        values = parse_yaml(read_text(path))
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: a recipe is a mapping of keys to values, got {type(values).__name__}")
-    for change in changes:
-        _apply(values, change)
+    for key, value in changes.items() if isinstance(changes, Mapping) else map(_parsed, changes):
+        _apply(values, key, value)
     return parse_recipe(values, str(path))
 
 
@@ -84,58 +89,62 @@ def parse_recipe(values: dict[str, Any], where: str) -> Recipe:
     try:
         return Recipe.model_validate(values)
     except ValidationError as fault:
-        raise ConfigError("\n".join(f"{where}: {line}" for line in _faults(fault))) from fault
+        lines = [f"{where}: {line}" for line in islice(_faults(fault), MOST_FAULTS)]
+        if fault.error_count() > MOST_FAULTS:
+            lines.append(f"{where}: and {fault.error_count() - MOST_FAULTS} more")
+        raise ConfigError("\n".join(lines)) from fault
 
 
-def _apply(values: dict[str, Any], change: str) -> None:
+def _parsed(change: str) -> tuple[str, Any]:
+    """``a.b=value`` -> the key and its value; what stands in quotes is text, as everywhere in YAML."""
     key, equals, text = change.partition("=")
     if not equals or not key:
-        raise ConfigError(f"--set {change}: expected key=value, such as training.epochs=3")
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as fault:
-        raise ConfigError(f"--set {change}: the value is not YAML: {' '.join(str(fault).split())}") from fault
-    if isinstance(value, str):
-        # YAML 1.1 reads 3e-4 as text.
-        try:
-            value = float(value)
-        except ValueError:
-            value = str(value)
+        raise ConfigError(f"--set {one_line(change)}: expected key=value, such as training.epochs=3")
+    with reading(f"--set {one_line(change)}", ConfigError, "the value is not YAML"):
+        return key, parse_yaml(text)
+
+
+def _apply(values: dict[str, Any], key: str, value: Any) -> None:
     here: Any = values
     *parents, last = key.split(".")
     for parent in parents:
-        if isinstance(here, list) and parent.isdigit() and int(parent) < len(here):
+        if isinstance(here, list) and _is_place(parent, here):
             here = here[int(parent)]
         elif isinstance(here, dict):
             here = here.setdefault(parent, {})
         else:
-            raise ConfigError(f"--set {change}: '{parent}' leads nowhere")
-    if isinstance(here, list) and last.isdigit() and int(last) < len(here):
-        here[int(last)] = value
+            raise ConfigError(f"change of {one_line(key)}: '{one_line(parent)}' leads nowhere")
+    if isinstance(here, list) and _is_place(last, here):
+        here[int(last)] = deepcopy(value)
     elif isinstance(here, dict):
-        here[last] = value
+        here[last] = deepcopy(value)
     else:
-        raise ConfigError(f"--set {change}: '{key}' leads nowhere")
+        raise ConfigError(f"change of {one_line(key)}: '{one_line(key)}' leads nowhere")
+
+
+def _is_place(text: str, values: list[Any]) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 10 and int(text) < len(values)
 
 
 def _faults(fault: ValidationError) -> Iterable[str]:
     for error in fault.errors():
         path = error["loc"]
-        key = ".".join(str(part) for part in path) or "recipe"
+        key = one_line(".".join(str(part) for part in path)) or "recipe"
         if error["type"] == "extra_forbidden":
             hint = nearest_match(str(path[-1]), _known_keys(path[:-1]))
             yield f"unknown key '{_without_tags(path)}'; {hint}"
         elif error["type"] == "union_tag_invalid":
-            got, known = error["ctx"]["tag"], error["ctx"]["expected_tags"]
-            yield f"{key}.name: unknown '{got}'; {nearest_match(got, known.replace(chr(39), '').split(', '))}"
+            got, known = str(error["ctx"]["tag"]), error["ctx"]["expected_tags"]
+            hint = nearest_match(got, known.replace("'", "").split(", "))
+            yield f"{key}.name: unknown '{one_line(got)}'; {hint}"
         else:
             got = error["input"]
-            shown = "" if error["type"] == "missing" or isinstance(got, dict) else f", got {got!r}"
-            yield f"{_without_tags(path)}: {error['msg'].removeprefix('Value error, ')}{shown}"
+            shown = "" if error["type"] == "missing" or isinstance(got, dict) else f", got {one_line(got)}"
+            yield f"{_without_tags(path)}: {one_line(error['msg'].removeprefix('Value error, '))}{shown}"
 
 
 def _without_tags(path: tuple[int | str, ...]) -> str:
-    return ".".join(_walk(path)[0]) or "recipe"
+    return one_line(".".join(_walk(path)[0])) or "recipe"
 
 
 def _known_keys(path: tuple[int | str, ...]) -> list[str]:

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from drivable.config.section import Section
 
 ResNetName = Literal["resnet18", "resnet34", "resnet50", "resnet101"]
 LiteBackboneName = Literal["lite0", "lite1", "lite2"]
 
 
-class Normalization(BaseModel):
+# No layer of any of the models has a hundredth of the highest.
+Channels = Annotated[int, Field(gt=0, le=65_536)]
+_Mean = Annotated[float, Field(ge=-1000, le=1000)]
+_Deviation = Annotated[float, Field(ge=1e-4, le=1000)]
+
+
+class Normalization(Section):
     """Per-channel mean and standard deviation of RGB in [0, 1]; a network sees ``(rgb - mean) / std``."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    mean: tuple[_Mean, _Mean, _Mean]
+    std: tuple[_Deviation, _Deviation, _Deviation]
 
 
 IMAGENET = Normalization(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
@@ -24,10 +30,8 @@ IMAGENET = Normalization(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 TENSORFLOW = Normalization(mean=(127 / 255,) * 3, std=(128 / 255,) * 3)
 
 
-class ModelSpecBase(BaseModel):
+class ModelSpecBase(Section):
     """Common to all models."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     published_normalization: ClassVar[Normalization] = IMAGENET
 
@@ -59,7 +63,7 @@ class UNetSpec(ModelSpecBase):
 
     name: Literal["unet"] = "unet"
     pretrained: None = None
-    widths: tuple[int, int, int, int, int] = (64, 128, 256, 512, 1024)
+    widths: tuple[Channels, Channels, Channels, Channels, Channels] = (64, 128, 256, 512, 1024)
 
 
 class PSPNetSpec(ModelSpecBase):
@@ -68,7 +72,7 @@ class PSPNetSpec(ModelSpecBase):
     name: Literal["pspnet"] = "pspnet"
     backbone: ResNetName = "resnet50"
     output_stride: Literal[8, 16] = 8
-    bins: tuple[int, ...] = (1, 2, 3, 6)
+    bins: tuple[Annotated[int, Field(gt=0, le=64)], ...] = Field(default=(1, 2, 3, 6), min_length=1, max_length=16)
     dropout: float = Field(default=0.1, ge=0, lt=1)
     auxiliary: bool = True
 
@@ -86,8 +90,8 @@ class SegFormerSpec(ModelSpecBase):
     """SegFormer (Xie et al. 2021): a Mix Transformer and an all-MLP head of ``decoder_channels``."""
 
     name: Literal["segformer_b0", "segformer_b1", "segformer_b2", "segformer_b3", "segformer_b4", "segformer_b5"]
-    decoder_channels: int = Field(
-        default=256, gt=0, description="256 as in the course; the authors' larger ones, from B2 on, have 768."
+    decoder_channels: Channels = Field(
+        default=256, description="256 as in the course; the authors' larger ones, from B2 on, have 768."
     )
     drop_path: float = Field(default=0.1, ge=0, lt=1)
     dropout: float = Field(default=0.1, ge=0, lt=1)
@@ -100,13 +104,14 @@ class LiteSpec(ModelSpecBase):
 
     name: Literal["lite"] = "lite"
     backbone: LiteBackboneName = "lite0"
-    hidden_channels: tuple[Annotated[int, Field(gt=0)], ...] | None = Field(
+    hidden_channels: tuple[Channels, ...] | None = Field(
         default=None,
+        max_length=64,
         description="Of the backbone's expanding blocks, fine to coarse: what training.prune left; null for those of "
         "training.start_from, or its own.",
     )
     decoder: Literal["pyramid", "atrous", "mlp", "lraspp"] = "pyramid"
-    decoder_channels: int = Field(default=96, gt=0)
+    decoder_channels: Channels = 96
     dropout: float = Field(default=0.1, ge=0, lt=1)
 
 

@@ -4,22 +4,37 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from drivable.config.models import ModelSpec, Normalization
+from drivable.config.section import Section
+from drivable.errors import DataError
 from drivable.labels import LabelSet
+from drivable.reading import check_size
 
 Probability = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0)]
+# Of epochs, batches and whatever else is counted: no real one comes near it, and nothing overflows below.
+Count = Annotated[int, Field(gt=0, le=1_000_000)]
+
+
+def _within_limit(size: tuple[int, int]) -> tuple[int, int]:
+    try:
+        return check_size(*size, "DRIVABLE_MAX_NETWORK_PIXELS")
+    except DataError as fault:  # Of pydantic's, only such errors are told with their key.
+        raise ValueError(str(fault)) from fault
+
+
 # (height, width) in pixels; the network's pyramids need a few cells at stride 32.
-Size = tuple[Annotated[int, Field(ge=32)], Annotated[int, Field(ge=32)]]
+Size = Annotated[
+    tuple[Annotated[int, Field(ge=32)], Annotated[int, Field(ge=32)]],
+    AfterValidator(_within_limit),
+]
+Sizes = Annotated[tuple[Size, ...], Field(min_length=1, max_length=64)]
+ClassWeights = Annotated[tuple[Positive, ...], Field(max_length=256)]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class LabelsSpec(_Section):
+class LabelsSpec(Section):
     """The label set, where it is neither BDD100K's nor given by the data's own ``labels.yaml``."""
 
     names: tuple[str, ...]
@@ -32,7 +47,7 @@ class LabelsSpec(_Section):
         return LabelSet(self.names, self.colors, self.background, self.ignore_id)
 
 
-class DataSpec(_Section):
+class DataSpec(Section):
     """Where the pictures are and how they reach the network."""
 
     path: str | None = Field(default=None, description="Data root; --data on the command line wins.")
@@ -45,7 +60,7 @@ class DataSpec(_Section):
     normalization: Normalization | None = Field(
         default=None, description="Null for the one that the backbone's published weights were trained with."
     )
-    num_workers: int = Field(default=2, ge=0)
+    num_workers: int = Field(default=2, ge=0, le=1024)
 
     @field_validator("ids", mode="before")
     @classmethod
@@ -53,7 +68,7 @@ class DataSpec(_Section):
         return str(value) if isinstance(value, int) else value  # YAML reads 2018 as a number.
 
 
-class AugmentationSpec(_Section):
+class AugmentationSpec(Section):
     """Random changes to training pictures; the defaults change nothing, as in the course recipes."""
 
     flip: Probability = 0.0
@@ -78,7 +93,7 @@ class AugmentationSpec(_Section):
         return self
 
 
-class _LossTerm(_Section):
+class _LossTerm(Section):
     scale: float = Field(default=1.0, gt=0, description="Factor of this term in the sum.")
 
 
@@ -86,7 +101,7 @@ class CrossEntropySpec(_LossTerm):
     """Pixel-wise cross entropy."""
 
     name: Literal["cross_entropy"] = "cross_entropy"
-    class_weights: tuple[Positive, ...] | Literal["from_data"] | None = None
+    class_weights: ClassWeights | Literal["from_data"] | None = None
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
 
 
@@ -95,7 +110,7 @@ class FocalSpec(_LossTerm):
 
     name: Literal["focal"] = "focal"
     gamma: float = Field(default=2.0, ge=0)
-    class_weights: tuple[Positive, ...] | Literal["from_data"] | None = None
+    class_weights: ClassWeights | Literal["from_data"] | None = None
 
 
 class DiceSpec(_LossTerm):
@@ -119,7 +134,7 @@ class TverskySpec(_LossTerm):
 LossSpec = Annotated[CrossEntropySpec | FocalSpec | DiceSpec | TverskySpec, Field(discriminator="name")]
 
 
-class OptimizerSpec(_Section):
+class OptimizerSpec(Section):
     """The optimiser; ``learning_rate`` is the schedule's peak."""
 
     name: Literal["adam", "adamw", "sgd", "adagrad"] = "adam"
@@ -129,7 +144,7 @@ class OptimizerSpec(_Section):
     backbone_factor: float = Field(default=1.0, gt=0, description="Backbone's learning rate over the decoder's.")
 
 
-class OneCycleSpec(_Section):
+class OneCycleSpec(Section):
     """Up to the peak in ``ascent`` of all steps, then down (Smith 2018)."""
 
     name: Literal["one_cycle"] = "one_cycle"
@@ -139,22 +154,22 @@ class OneCycleSpec(_Section):
     anneal: Literal["cosine", "linear"] = "cosine"
 
 
-class CosineSpec(_Section):
+class CosineSpec(Section):
     """Half a cosine from the peak to zero, after a linear warm-up."""
 
     name: Literal["cosine"] = "cosine"
     warmup: float = Field(default=0.0, ge=0, lt=1, description="Share of all steps.")
 
 
-class CosineRestartsSpec(_Section):
+class CosineRestartsSpec(Section):
     """Cosine with warm restarts (Loshchilov & Hutter 2017)."""
 
     name: Literal["cosine_restarts"] = "cosine_restarts"
     first_cycle: float = Field(default=0.25, gt=0, le=1, description="Length of the first cycle, share of all steps.")
-    cycle_factor: int = Field(default=2, ge=1)
+    cycle_factor: int = Field(default=2, ge=1, le=1000)
 
 
-class PolynomialSpec(_Section):
+class PolynomialSpec(Section):
     """Peak x (1 - progress) ** power, after a linear warm-up."""
 
     name: Literal["polynomial"] = "polynomial"
@@ -162,7 +177,7 @@ class PolynomialSpec(_Section):
     warmup: float = Field(default=0.0, ge=0, lt=1, description="Share of all steps.")
 
 
-class ConstantSpec(_Section):
+class ConstantSpec(Section):
     """The peak throughout."""
 
     name: Literal["constant"] = "constant"
@@ -174,14 +189,13 @@ ScheduleSpec = Annotated[
 ]
 
 
-class TrainingSpec(_Section):
+class TrainingSpec(Section):
     """How long, how fast and on what."""
 
-    epochs: int = Field(default=12, gt=0)
-    batch_size: int = Field(default=8, gt=0)
-    sizes: tuple[Size, ...] | None = Field(
+    epochs: Count = 12
+    batch_size: Count = 8
+    sizes: Sizes | None = Field(
         default=None,
-        min_length=1,
         description="(height, width) of training pictures, each for an equal share of the epochs, where it is not "
         "data.size. Crops look larger than the whole pictures that a model is used on, so smaller ones cost less and "
         "suit it better (Touvron et al. 2019).",
@@ -200,9 +214,8 @@ class TrainingSpec(_Section):
     )
     teacher_share: float = Field(default=0.5, gt=0, le=1, description="Of the loss, against that of the labels.")
     teacher_temperature: Positive = 2.0
-    teacher_sizes: tuple[Size, ...] | None = Field(
+    teacher_sizes: Sizes | None = Field(
         default=None,
-        min_length=1,
         description="(height, width) at which each teacher sees pictures, averaged; null for the student's.",
     )
     teacher_flip: bool = Field(default=False, description="Whether teachers see each picture's mirror image too.")
@@ -215,15 +228,15 @@ class TrainingSpec(_Section):
     )
     freeze_backbone: bool = False
     ema_decay: float | None = Field(default=None, gt=0, lt=1)
-    early_stopping: int | None = Field(default=None, gt=0, description="Epochs without a better validation loss.")
-    max_steps: int | None = Field(default=None, gt=0, description="Stop after so many optimiser steps.")
+    early_stopping: Count | None = Field(default=None, description="Epochs without a better validation loss.")
+    max_steps: int | None = Field(default=None, gt=0, le=10**12, description="Stop after so many optimiser steps.")
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
-    accumulate_batches: int = Field(default=1, gt=0)
+    accumulate_batches: Count = 1
     gradient_clip_norm: float | None = Field(default=None, gt=0)
     channels_last: bool = True
     accelerator: Literal["auto", "cpu", "gpu", "mps"] = "auto"
-    devices: int | Literal["auto"] = "auto"
-    num_nodes: int = Field(default=1, gt=0)
+    devices: Annotated[int, Field(ge=-1, le=1_000_000)] | Literal["auto"] = "auto"
+    num_nodes: Count = 1
     strategy: str = "auto"
 
     @property
@@ -234,7 +247,7 @@ class TrainingSpec(_Section):
         return (self.teacher,) if isinstance(self.teacher, str) else self.teacher
 
 
-class Recipe(_Section):
+class Recipe(Section):
     """All of the above; frozen, and an unknown key is an error.
 
     Example:
@@ -243,12 +256,12 @@ class Recipe(_Section):
     """
 
     name: str = Field(default="unnamed", pattern=r"^[A-Za-z0-9._-]+$")
-    seed: int = Field(default=1, ge=0)
+    seed: int = Field(default=1, ge=0, lt=2**32)
     labels: LabelsSpec | None = None
     model: ModelSpec
     data: DataSpec = DataSpec()
     augmentation: AugmentationSpec = AugmentationSpec()
-    loss: tuple[LossSpec, ...] = Field(min_length=1)
+    loss: tuple[LossSpec, ...] = Field(min_length=1, max_length=32)
     optimizer: OptimizerSpec = OptimizerSpec()
     schedule: ScheduleSpec = OneCycleSpec()
     training: TrainingSpec = TrainingSpec()

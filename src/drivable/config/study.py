@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
-from drivable.config.loading import load_recipe
-from drivable.config.recipe import Recipe
-from drivable.errors import ConfigError
+from drivable.config.loading import MOST_FAULTS, load_recipe
+from drivable.config.recipe import Count, Recipe
+from drivable.config.section import Section
+from drivable.errors import ConfigError, one_line
+from drivable.reading import parse_yaml, read_text, reading
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class RangeSpec(_Section):
+class RangeSpec(Section):
     """Numbers to search among."""
 
     low: float
@@ -35,13 +31,13 @@ class RangeSpec(_Section):
         return self
 
 
-class ChoiceSpec(_Section):
+class ChoiceSpec(Section):
     """Values to search among."""
 
     choices: tuple[Any, ...] = Field(min_length=2)
 
 
-class Study(_Section):
+class Study(Section):
     """What ``drivable sweep`` runs.
 
     Args:
@@ -61,10 +57,10 @@ class Study(_Section):
     name: Name
     question: str = ""
     recipe: str
-    set: dict[str, Any] = {}
-    runs: dict[Name, dict[str, Any]] = {}
-    search: dict[str, RangeSpec | ChoiceSpec] = {}
-    trials: int = Field(default=0, ge=0)
+    set: dict[str, Any] = Field(default_factory=dict)
+    runs: dict[Name, dict[str, Any]] = Field(default_factory=dict)
+    search: dict[str, RangeSpec | ChoiceSpec] = Field(default_factory=dict)
+    trials: Count | Literal[0] = 0
 
     @model_validator(mode="after")
     def _runs_or_searches(self) -> Study:
@@ -84,7 +80,7 @@ class Study(_Section):
         """
         wanted = {**self.set, **(self.runs[run] if changes is None else changes), "name": f"{self.name}-{run}"}
         try:
-            return load_recipe(self.recipe, [f"{key}={json.dumps(value)}" for key, value in wanted.items()])
+            return load_recipe(self.recipe, wanted)
         except ConfigError as fault:
             raise ConfigError(f"study {self.name}, run {run}: {fault}") from fault
 
@@ -95,15 +91,15 @@ def load_study(path: Path) -> Study:
     Raises:
         ConfigError: where the file, the study or one of its recipes is wrong.
     """
+    with reading(path, ConfigError, "not readable as YAML"):
+        values = parse_yaml(read_text(path))
     try:
-        study = Study.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as fault:
-        raise ConfigError(f"{path}: not readable as YAML: {' '.join(str(fault).split())}") from fault
+        study = Study.model_validate(values)
     except ValidationError as fault:
         lines = [
-            f"{path}: {'.'.join(str(part) for part in error['loc']) or 'study'}: "
-            f"{error['msg'].removeprefix('Value error, ')}"
-            for error in fault.errors()
+            f"{path}: {one_line('.'.join(str(part) for part in error['loc'])) or 'study'}: "
+            f"{one_line(error['msg'].removeprefix('Value error, '))}"
+            for error in fault.errors()[:MOST_FAULTS]
         ]
         raise ConfigError("\n".join(lines)) from fault
     for run in study.runs:

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from drivable.config import find_recipe, load_recipe, parse_recipe
+from drivable.config import find_recipe, load_recipe, load_study, parse_recipe
 from drivable.errors import ConfigError
 
 MINIMAL = {"model": {"name": "unet"}, "loss": [{"name": "dice"}]}
@@ -99,3 +99,82 @@ def test_a_batch_of_one_has_no_statistics() -> None:
 @pytest.mark.parametrize("ids", ["2018", "current", "0-255"])
 def test_ids_as_a_user_types_them(ids: str) -> None:
     assert load_recipe("lite", [f"data.ids={ids}"]).data.ids == ids
+
+
+@pytest.mark.parametrize(
+    ("change", "data_path"),
+    [("data.path='1e5'", "1e5"), ('data.path="2018"', "2018"), ("data.path=x", "x"), ("data.path='null'", "null")],
+)
+def test_what_a_user_quotes_stays_text(change: str, data_path: str) -> None:
+    assert load_recipe("lite", [change]).data.path == data_path
+
+
+def test_what_a_user_does_not_quote_is_a_number_as_everybody_reads_it() -> None:
+    assert load_recipe("lite", ["optimizer.learning_rate=3e-4", 'data.ids="2018"']).data.ids == "2018"
+    assert load_recipe("lite", ["training.epochs=1e1"]).training.epochs == 10
+    with pytest.raises(ConfigError, match=r"data.path: .*string.*, got 100000.0"):
+        load_recipe("lite", ["data.path=1e5"])
+
+
+def test_a_study_hands_its_values_on_as_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text(
+        "name: s\nrecipe: lite\nset: {data.path: '1e5', loss: [{name: dice, smooth: 1e-3}]}\n"
+        "runs: {a: {data.ids: '2018', loss.0.scale: 3e-1}, b: {optimizer.learning_rate: 3e-4}}\n"
+    )
+    study = load_study(path)
+    for run, scale in (("a", 0.3), ("b", 1.0)):
+        recipe = study.recipe_of(run)
+        assert (recipe.data.path, recipe.loss[0].scale, recipe.loss[0].smooth) == ("1e5", scale, 1e-3)  # type: ignore[union-attr]
+    assert study.recipe_of("a").data.ids == "2018"
+    assert study.set["loss"] == [{"name": "dice", "smooth": 1e-3}]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("data.size=[20000, 20000]", "data.size: .*more than the limit.*DRIVABLE_MAX_NETWORK_PIXELS raises it"),
+        ("training.sizes=[[20000, 20000]]", "training.sizes.*DRIVABLE_MAX_NETWORK_PIXELS"),
+        ("data.size=[-360, 640]", "data.size"),
+        ("training.epochs=1e308", "training.epochs"),
+        ("training.batch_size=99999999999", "training.batch_size"),
+        ("seed=99999999999", "seed"),
+        ("augmentation.hue=.nan", "augmentation.hue: .*finite number, got nan"),
+        ("optimizer.weight_decay=.inf", "optimizer.weight_decay: .*finite number, got inf"),
+        ("data.normalization={mean: [0, 0, 0], std: [1, 0, 1]}", "data.normalization.std.1"),
+        ("data.normalization={mean: [0, .nan, 0], std: [1, 1, 1]}", "data.normalization.mean.1"),
+        ("model.decoder_channels=1000000000", "model.decoder_channels"),
+    ],
+)
+def test_numbers_that_mean_nothing_are_refused(change: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_recipe("lite", [change])
+
+
+def test_a_value_is_not_told_at_length() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_recipe("lite", [f"seed=[{'0, ' * 5000}0]", f"training.{'x' * 5000}=1", f"model.name={'y' * 5000}"])
+    assert len(str(caught.value)) < 2500
+
+
+def test_a_file_of_nonsense_is_told_in_few_lines(tmp_path: Path) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_text("".join(f"key{i}: 1\n" for i in range(1000)))
+    with pytest.raises(ConfigError, match="and 982 more") as caught:
+        load_recipe(path)
+    assert len(str(caught.value).splitlines()) == 21
+
+
+BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{name}: &{name} [{', '.join(['*' + before] * 9)}]\n" for before, name in zip("abcdefgh", "bcdefghi", strict=True)
+)
+
+
+@pytest.mark.parametrize("text", [BOMB, "[" * 3000, "a: &a [*a]", "size: [" + "1" * 5000 + "]", "2026-99-99: 1"])
+def test_hostile_yaml_is_one_line(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_text(text)
+    for read in (load_recipe, load_study):
+        with pytest.raises(ConfigError) as caught:
+            read(path)
+        assert all(len(line) < 400 for line in str(caught.value).splitlines())
