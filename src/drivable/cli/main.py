@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from typing import Annotated
 
@@ -67,6 +68,8 @@ def _options(
 
 def main() -> None:
     """Run the command: 0 where it did what was asked, 1 on a fault, 2 on wrong use."""
+    # OpenCV reads it when it is imported: images are decoded in several processes, or are the smaller part of the work.
+    os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     try:
         with terminated_as_interrupted():

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import struct
 import tempfile
-import weakref
 import zlib
 from contextlib import suppress
-from io import FileIO
-from pathlib import Path
+from multiprocessing.context import get_spawning_popen
+from multiprocessing.reduction import DupFd
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +24,9 @@ class LabelMemory:
 
     A drivable-area label map of 720x1280 takes one or two kilobytes and half a millisecond; its PNG takes four times as
     long to decode, polygons longer. They lie in slots of a temporary file with holes, which the system keeps in
-    memory as long as there is some. A label map too rich for a slot is not kept, nor is any where the disk is full.
+    memory as long as there is some. The file has no name: worker processes get it as an open file, and it is gone with
+    the last of them, however that ends. A label map too rich for a slot is not kept, nor is any where the disk is full
+    or there is no temporary folder.
 
     Args:
         num_labels: indices are below this.
@@ -38,21 +40,26 @@ class LabelMemory:
 
     def __init__(self, num_labels: int) -> None:
         self.num_labels = num_labels
-        descriptor, name = tempfile.mkstemp(prefix="drivable-labels-")
-        os.close(descriptor)
-        self._file = Path(name)
-        self._handle: FileIO | None = None
-        self._handle_of = 0
-        self._remove = weakref.finalize(self, _remove, self._file, os.getpid())
+        self._file: Any = None
+        with suppress(OSError):
+            self._file = tempfile.TemporaryFile(prefix="drivable-labels-", buffering=0)
 
-    def __getstate__(self) -> dict[str, object]:
-        return {"num_labels": self.num_labels, "_file": self._file, "_handle": None, "_handle_of": 0}
+    def __getstate__(self) -> dict[str, Any]:
+        # A forked worker has the open file; one that starts afresh is handed it. A copy of any other kind does without.
+        is_handed_on = self._file is not None and get_spawning_popen() is not None
+        return {"num_labels": self.num_labels, "_file": DupFd(self._file.fileno()) if is_handed_on else None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.num_labels = state["num_labels"]
+        handed = state["_file"]
+        self._file = None if handed is None else os.fdopen(handed.detach(), "r+b", buffering=0)
 
     def get(self, index: int) -> Pixels | None:
         """The label map (H, W), ``None`` where it is not kept."""
-        handle = self._opened()
-        handle.seek(index * _SLOT_BYTES)
-        slot = handle.read(_SLOT_BYTES)
+        if self._file is None:
+            return None
+        # Without a position, which all processes would share.
+        slot = os.pread(self._file.fileno(), _SLOT_BYTES, index * _SLOT_BYTES)
         if len(slot) < _HEADER.size:
             return None
         height, width, num_runs, num_bytes = _HEADER.unpack_from(slot)
@@ -66,25 +73,13 @@ class LabelMemory:
 
     def keep(self, index: int, label_map: Pixels) -> None:
         """Keep a label map if it fits."""
+        if self._file is None:
+            return
         flat = label_map.ravel()
         starts = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1])
         lengths = np.diff(starts, append=flat.size).astype(np.uint32)
         packed = zlib.compress(lengths.tobytes() + flat[starts].tobytes(), 1)
         slot = _HEADER.pack(*label_map.shape, len(starts), len(packed)) + packed
         if len(slot) <= _SLOT_BYTES:
-            handle = self._opened()
             with suppress(OSError):  # A full disk costs speed only.
-                handle.seek(index * _SLOT_BYTES)
-                handle.write(slot)
-
-    def _opened(self) -> FileIO:
-        # A handle that came by a fork would share its position with the parent's.
-        if self._handle is None or self._handle_of != os.getpid():
-            self._handle, self._handle_of = self._file.open("r+b", buffering=0), os.getpid()
-        return self._handle
-
-
-def _remove(file: Path, process: int) -> None:
-    # A worker that came by a fork runs this too.
-    if os.getpid() == process:
-        file.unlink(missing_ok=True)
+                os.pwrite(self._file.fileno(), slot, index * _SLOT_BYTES)

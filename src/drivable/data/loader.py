@@ -10,7 +10,7 @@ import torch
 from torch.utils.data import DataLoader, Sampler
 
 from drivable.data.dataset import Batch, Draw, RoadDataset
-from drivable.data.workers import leave_signals_to_the_parent, worker_context
+from drivable.data.workers import start_worker, worker_context
 
 
 class EpochSampler(Sampler[Draw]):
@@ -103,6 +103,6 @@ class RoadLoader(DataLoader[Batch]):
 
 
 def _start_worker(worker: int) -> None:
-    leave_signals_to_the_parent()
+    start_worker()
     # One process reads one picture at a time; more threads only get in each other's way.
     torch.set_num_threads(1)

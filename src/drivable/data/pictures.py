@@ -20,9 +20,6 @@ Pixels = NDArray[np.uint8]
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 _ORIENTATION = 274  # Of EXIF; 1 is upright, 5 to 8 lie on their side.
 
-# The process may already decode in parallel; OpenCV's own pool only adds contention.
-cv2.setNumThreads(0)
-
 
 class Stored(Protocol):
     """Bytes under a name: a ``Path``, a ``UPath`` of a remote place, or a member of a shard."""

@@ -10,6 +10,8 @@ from multiprocessing.context import BaseContext
 from multiprocessing.pool import Pool
 from pathlib import Path
 
+import cv2
+
 from drivable.data.layouts.shards import TarMember
 from drivable.data.samples import Sample
 
@@ -36,8 +38,17 @@ def leave_signals_to_the_parent() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
+def start_worker() -> None:
+    """What a process that reads images does first: signals are its parent's, and it is one of many.
+
+    OpenCV's own threads would only get in the way of the other processes'.
+    """
+    leave_signals_to_the_parent()
+    cv2.setNumThreads(0)
+
+
 @contextmanager
 def worker_pool(samples: Sequence[Sample], num_workers: int) -> Iterator[Pool]:
     """Processes that read these samples; they end with the block."""
-    with worker_context(samples).Pool(num_workers, initializer=leave_signals_to_the_parent) as pool:
+    with worker_context(samples).Pool(num_workers, initializer=start_worker) as pool:
         yield pool

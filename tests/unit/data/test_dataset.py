@@ -1,3 +1,5 @@
+import multiprocessing
+import os
 import pickle
 import shutil
 from collections.abc import Callable
@@ -158,17 +160,37 @@ def test_label_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     memory = LabelMemory(3)
     label_map = blocks()
     memory.keep(1, label_map)
-    assert np.array_equal(pickle.loads(pickle.dumps(memory)).get(1), label_map)
+    assert np.array_equal(memory.get(1), label_map)
     assert memory.get(0) is None
     assert memory.get(2) is None
     # Too rich for its slot.
     memory.keep(2, np.random.default_rng(0).integers(0, 200, (300, 300), dtype=np.uint8))
     assert memory.get(2) is None
-    (file,) = tmp_path.iterdir()
-    file.write_bytes(file.read_bytes()[:-3])
+    assert list(tmp_path.iterdir()) == [], "a killed process would leave it"
+    file = memory._file
+    os.ftruncate(file.fileno(), os.fstat(file.fileno()).st_size - 3)
     assert memory.get(1) is None
-    del memory
-    assert list(tmp_path.iterdir()) == []
+    assert pickle.loads(pickle.dumps(memory)).get(1) is None, "a copy that no worker gets is empty"
+
+
+def test_without_a_temporary_folder_no_label_map_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", "/nowhere")
+    memory = LabelMemory(3)
+    memory.keep(1, blocks())
+    assert memory.get(1) is None
+
+
+@pytest.mark.parametrize("start", ["fork", "forkserver", "spawn"])
+def test_workers_share_label_maps_however_they_start(
+    make_bdd100k: Make, monkeypatch: pytest.MonkeyPatch, start: str
+) -> None:
+    monkeypatch.setattr("drivable.data.loader.worker_context", lambda _: multiprocessing.get_context(start))
+    dataset = RoadDataset(open_data(make_bdd100k()).all_samples, (18, 32))
+    loader = RoadLoader(dataset, 1, EpochSampler(3, seed=0, shuffle=False), num_workers=1)
+    first = [batch["label_maps"] for batch in loader]
+    for index, sample in enumerate(dataset.samples):
+        assert np.array_equal(dataset._memory.get(index), sample.label.read())
+    assert torch.equal(torch.cat(first), torch.cat([batch["label_maps"] for batch in loader]))
 
 
 def test_the_course_changes_nothing() -> None:

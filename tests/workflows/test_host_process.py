@@ -1,0 +1,61 @@
+"""Importing the package changes nothing of the process that imports it, and nothing is left where it is killed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+STATE = """
+import json, logging, os, pkgutil, signal, sys, warnings
+import av, cv2, lightning, lightning.pytorch.callbacks, lightning.pytorch.loggers, matplotlib.figure, numpy
+import matplotlib.pyplot, torch, torch.utils.tensorboard, PIL.Image, huggingface_hub
+cv2.setNumThreads(3)
+matplotlib.use("svg")
+
+def state():
+    loggers = logging.Logger.manager.loggerDict
+    return {
+        "OpenCV": [cv2.getNumThreads(), cv2.utils.logging.getLogLevel(), cv2.ocl.useOpenCL()],
+        "torch": [torch.get_num_threads(), torch.get_num_interop_threads(), torch.is_grad_enabled(),
+                  str(torch.get_default_dtype()), torch.are_deterministic_algorithms_enabled(), torch.initial_seed()],
+        "numpy": [numpy.geterr(), numpy.get_printoptions()["precision"]],
+        "Pillow": [PIL.Image.MAX_IMAGE_PIXELS],
+        "matplotlib": [matplotlib.get_backend(auto_select=False), hash(str(dict(matplotlib.rcParams)))],
+        "warnings": [str(entry) for entry in warnings.filters],
+        "environment": dict(os.environ),
+        "signals": {number: str(signal.getsignal(number)) for number in signal.valid_signals()},
+        "logging": {"": [logging.root.level, len(logging.root.handlers), logging.root.manager.disable]} | {
+            name: [logger.level, len(logger.handlers), logger.propagate, logger.disabled]
+            for name, logger in loggers.items() if isinstance(logger, logging.Logger)
+        },
+        "folder": os.getcwd(),
+        "limits": [sys.getrecursionlimit(), str(sys.excepthook), os.umask(os.umask(0o22))],
+    }
+"""
+IMPORTS = """
+before = state()
+import drivable
+for module in pkgutil.walk_packages(drivable.__path__, "drivable."):
+    if module.name != "drivable.__main__":
+        __import__(module.name)
+assert "drivable.training.train" in sys.modules and "drivable.cli.main" in sys.modules
+after = state()
+# What a library that is imported for the first time says of itself is new, not changed; ours must say nothing.
+for name in after["logging"].keys() - before["logging"].keys():
+    untouched = [0, 0, True, False]
+    if not name.startswith("drivable"):
+        after["logging"].pop(name)
+    else:
+        before["logging"][name] = untouched
+print(json.dumps({key: [before[key], after[key]] for key in before if before[key] != after[key]}))
+"""
+
+
+def test_importing_every_module_changes_nothing_of_the_process(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", STATE + IMPORTS], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {}
