@@ -59,3 +59,29 @@ def test_importing_every_module_changes_nothing_of_the_process(tmp_path: Path) -
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == {}
+
+
+READS = """
+import sys, time
+from drivable.data import EpochSampler, RoadDataset, RoadLoader, open_data
+dataset = RoadDataset(open_data(sys.argv[1]).all_samples, (18, 32))
+loader = RoadLoader(dataset, 1, EpochSampler(len(dataset), seed=0, shuffle=False), num_workers=2)
+for batch in loader:
+    print("read", flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_killed_process_leaves_no_label_maps(rendered_data: Path, tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", READS, str(rendered_data)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
+    assert process.stdout is not None
+    with process.stdout:
+        assert process.stdout.readline() == "read\n"
+        process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert [entry.name for entry in tmp_path.iterdir() if "labels" in entry.name] == []
