@@ -42,7 +42,7 @@ class LabelMemory:
         self.num_labels = num_labels
         self._file: Any = None
         with suppress(OSError):
-            self._file = tempfile.TemporaryFile(prefix="drivable-labels-", buffering=0)
+            self._file = tempfile.TemporaryFile(prefix="drivable-labels-", buffering=0)  # noqa: SIM115
 
     def __getstate__(self) -> dict[str, Any]:
         # A forked worker has the open file; one that starts afresh is handed it. A copy of any other kind does without.
