@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import difflib
+import re
 import reprlib
+import unicodedata
 from collections.abc import Iterable
 
 
 class DrivableError(Exception):
-    """Base of every fault that this package reports: one line saying what, where, got, expected, what to do."""
+    """Base of every fault that this package reports: one line saying what, where, got, expected, what to do.
+
+    Args:
+        message: shown without credentials of addresses and without control characters of names.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(printable(shown_address(message)))
 
 
 class ConfigError(DrivableError):
@@ -81,3 +90,42 @@ def one_line(value: object, most: int = 200) -> str:
     text = "".join(c if c.isprintable() else " " for c in text[: 4 * most])
     text = " ".join(text.split())
     return text if len(text) <= most else text[: most - 3] + "..."
+
+
+def printable(text: str) -> str:
+    """Text without what steers a terminal: control characters but the end of a line become question marks.
+
+    Example:
+        >>> printable("a\x1b[31mred.png")
+        'a?[31mred.png'
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c == "\n" or unicodedata.category(c) == "Zs" else "?" for c in text)
+
+
+# A password may hold a slash that should have been written as %2F; what stands for a port then is none.
+_USER = re.compile(r"(?<=://)(?:[^/?#\s]*@|[^/?#\s:]*:[0-9]*[^0-9/?#\s](?:(?!://)\S)*@)")
+_QUERY = re.compile(r"""(://[^\s?#'"]*)\?([^\s#'"]*)""")
+
+
+def shown_address(text: str) -> str:
+    """Text as it may be shown and kept: in addresses, users, passwords and the values of a query become stars.
+
+    Whatever a message, a log, a run folder or another file that is passed on says of an address goes through here.
+
+    Args:
+        text: an address, or any text with addresses in it.
+
+    Example:
+        >>> shown_address("https://anna:secret@host/a.zip?X-Amz-Signature=0f3c&dl")
+        'https://***@host/a.zip?X-Amz-Signature=***&***'
+    """
+    if "://" not in text:
+        return text
+    return _QUERY.sub(_hide_values, _USER.sub("***@", text))
+
+
+def _hide_values(found: re.Match[str]) -> str:
+    pairs = (pair.partition("=") for pair in found[2].split("&"))
+    return f"{found[1]}?" + "&".join(f"{key}=***" if equals else "***" for key, equals, _ in pairs)

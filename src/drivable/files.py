@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import errno
+import functools
 import hashlib
 import io
 import json
 import math
 import os
+import platform
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,10 +27,12 @@ def written_whole(path: Path) -> Iterator[Path]:
     """Give a temporary name beside ``path`` and rename it to ``path`` when the block ends well.
 
     The temporary name keeps the suffix, since writers choose a format by it. Works for a file and for a folder
-    that the block creates. Where the block fails, nothing is left.
+    that the block creates. Where the block fails, nothing is left; what a process that was killed has left in the
+    same folder is cleared away first.
 
     Raises:
-        OutputError: where the place is not writable or the disk is full.
+        OutputError: where the place is not writable or the disk is full. Any other fault of the block, such as an
+            input that is missing, leaves as it is.
 
     Example:
         >>> with written_whole(Path("scores.json")) as temporary:
@@ -33,18 +40,82 @@ def written_whole(path: Path) -> Iterator[Path]:
     """
     # "." has no name to derive one from.
     target = path.absolute()
-    temporary = target.with_name(f".{target.stem}.partial-{os.getpid()}{target.suffix}")
+    temporary = target.with_name(f".{target.stem}.partial-{os.getpid()}-{_machine()}{target.suffix}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        temporary.replace(target)
+        _sweep(target.parent)
+        _remove(temporary)  # Of an earlier process with this one's id.
     except OSError as fault:
-        raise OutputError(f"{path}: cannot be written: {fault.strerror or fault}; choose another place") from fault
+        raise _not_written(path, fault) from fault
+    try:
+        yield temporary
+        try:
+            temporary.replace(target)
+        except OSError as fault:
+            raise _not_written(path, fault) from fault
+    except OSError as fault:
+        if not _is_of_writing(fault, temporary):
+            raise
+        raise _not_written(path, fault) from fault
     finally:
-        if temporary.is_dir():
-            shutil.rmtree(temporary, ignore_errors=True)
-        elif temporary.exists():
-            temporary.unlink()
+        _remove(temporary)
+
+
+# What a full or failing disk answers to a write, which names no file.
+_OF_WRITING = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
+
+
+def _is_of_writing(fault: OSError, temporary: Path) -> bool:
+    """Whether a fault is of the target and not of something that was read to make it."""
+    names = [Path(os.fsdecode(name)) for name in (fault.filename, fault.filename2) if isinstance(name, str | bytes)]
+    if not names:
+        # Pillow keeps no number: "encoder error -2 when writing image file".
+        return fault.errno in _OF_WRITING or (fault.errno is None and "when writing" in str(fault))
+    return any(temporary in (name, *name.parents) for name in names)
+
+
+def _not_written(path: Path, fault: OSError) -> OutputError:
+    return OutputError(f"{path}: cannot be written: {fault.strerror or fault}; choose another place")
+
+
+def _remove(place: Path) -> None:
+    if place.is_dir() and not place.is_symlink():
+        shutil.rmtree(place, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            place.unlink()
+
+
+@functools.cache
+def _machine() -> str:
+    """Where a process id means what it means here: the machine, and the container in it."""
+    try:
+        namespace = str(Path("/proc/self/ns/pid").readlink())
+    except OSError:  # Not Linux.
+        namespace = ""
+    return hashlib.blake2b(f"{platform.node()} {namespace}".encode(), digest_size=4).hexdigest()
+
+
+@functools.cache  # Once a folder: thousands of images may be written into one.
+def _sweep(folder: Path) -> None:
+    """Clear away what dead processes of this machine have left half-written in a folder."""
+    stale = re.compile(r"\..*\.partial-([0-9]{1,9})-" + _machine() + r"(\..*)?", re.DOTALL)
+    for entry in folder.iterdir():
+        found = stale.fullmatch(entry.name)
+        if found and not _is_alive(int(found[1])):
+            _remove(entry)
+
+
+def _is_alive(process: int) -> bool:
+    if os.name != "posix":
+        return True  # Elsewhere the question would end it.
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True  # Somebody else's, or nothing that can be known.
+    return True
 
 
 def cache_file(room: str, key: str, suffix: str) -> Path:

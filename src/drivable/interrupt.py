@@ -5,13 +5,16 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import FrameType
+
+# Hang-up, which a closed terminal sends, is not known everywhere.
+_ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
 @contextmanager
 def interrupted_afterwards() -> Iterator[None]:
-    """Keep Ctrl-C until the block is done, then raise it.
+    """Keep Ctrl-C, and what is taken for it, until the block is done, then raise it.
 
     For imports of libraries, and for tracing, in which torch imports its compiler: an interrupt there leaves modules
     half imported, and compiled ones turn it into an ``ImportError``.
@@ -19,38 +22,38 @@ def interrupted_afterwards() -> Iterator[None]:
     Raises:
         KeyboardInterrupt: after the block, where the user asked for it meanwhile.
     """
-    is_main = threading.current_thread() is threading.main_thread()
-    # Signals only ever reach the main thread; a process in the background of a script ignores this one.
-    if not is_main or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        yield
-        return
     received: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _: received.append(number))
-    try:
+    with ExitStack() as restored:
+        # Signals only ever reach the main thread; a process in the background of a script ignores Ctrl-C.
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, *_ENDING):
+                before = signal.getsignal(number)
+                if callable(before):
+                    restored.callback(signal.signal, number, before)
+                    signal.signal(number, lambda number, _: received.append(number))
         yield
-    finally:
-        signal.signal(signal.SIGINT, before)
     if received:
         raise KeyboardInterrupt
 
 
 @contextmanager
 def terminated_as_interrupted() -> Iterator[None]:
-    """Take ``SIGTERM`` for Ctrl-C while the block runs, so that what it began is cleared away.
+    """Take ``SIGTERM`` and ``SIGHUP`` for Ctrl-C while the block runs, so that what it began is cleared away.
 
-    By default the process would end at once, and half a file would stay.
+    By default the process would end at once, and half a file would stay. A ``SIGHUP`` that is ignored, as ``nohup``
+    has it, stays ignored.
 
     Raises:
-        KeyboardInterrupt: where the signal comes.
+        KeyboardInterrupt: where a signal comes.
     """
-    if threading.current_thread() is not threading.main_thread():
+    with ExitStack() as restored:
+        if threading.current_thread() is threading.main_thread():
+            for number in _ENDING:
+                before = signal.getsignal(number)
+                if number == signal.SIGTERM or before is not signal.SIG_IGN:
+                    restored.callback(signal.signal, number, before)
+                    signal.signal(number, _interrupt)
         yield
-        return
-    before = signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -15,6 +15,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from drivable.errors import printable, shown_address
+
 
 @contextmanager
 def progress(what: str, total: int | None) -> Iterator[Callable[[], None]]:
@@ -33,12 +35,12 @@ def progress(what: str, total: int | None) -> Iterator[Callable[[], None]]:
     """
     console = Console(stderr=True)
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),  # Names of files may hold brackets.
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task(what, total=total)
+        task = bar.add_task(printable(shown_address(what)), total=total)
         yield lambda: bar.advance(task)

@@ -1,10 +1,14 @@
+import errno
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from drivable.errors import OutputError
-from drivable.files import make_folder, refuse_used, write_json, written_whole
+from drivable.files import make_folder, refuse_used, write_json, write_text, written_whole
 
 
 def test_a_failed_block_leaves_nothing(tmp_path: Path) -> None:
@@ -70,3 +74,73 @@ def test_used_places_are_refused(tmp_path: Path, used: str) -> None:
         (place / "file").touch()
     with pytest.raises(OutputError, match="not an empty folder; choose a new one"):
         refuse_used(place)
+
+
+def test_a_missing_input_is_not_told_as_a_fault_of_the_target(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="absent"), written_whole(tmp_path / "out") as temporary:
+        temporary.mkdir()
+        (tmp_path / "absent.png").read_bytes()
+    with pytest.raises(ConnectionResetError), written_whole(tmp_path / "out"):
+        raise ConnectionResetError(errno.ECONNRESET, "reset by peer")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [OSError("encoder error -2 when writing image file"), OSError(errno.EDQUOT, "Disk quota exceeded")],
+    ids=["Pillow", "quota"],
+)
+def test_faults_of_writing_that_name_no_file(tmp_path: Path, fault: OSError) -> None:
+    with pytest.raises(OutputError, match="cannot be written"), written_whole(tmp_path / "out"):
+        raise fault
+
+
+def test_a_fault_deep_inside_the_target_is_one_of_writing(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="out: cannot be written"), written_whole(tmp_path / "out") as temporary:
+        temporary.mkdir()
+        (temporary / "absent" / "a.txt").write_text("x")
+
+
+def killed_while_writing(target: Path, is_folder: bool = False) -> Path:
+    """What is left of a process that had no time to clear away."""
+    code = f"""
+import os, signal
+from pathlib import Path
+from drivable.files import written_whole
+with written_whole(Path({str(target)!r})) as temporary:
+    temporary.mkdir() if {is_folder} else temporary.touch()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    subprocess.run([sys.executable, "-c", code], check=False)
+    (left,) = target.parent.glob(".*partial-*")
+    return left
+
+
+@pytest.mark.parametrize("is_folder", [False, True])
+def test_what_a_killed_process_left_is_cleared_away(tmp_path: Path, is_folder: bool) -> None:
+    left = killed_while_writing(tmp_path / "a.txt", is_folder)
+    assert left.exists()
+    write_text(tmp_path / "a.txt", "whole")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_what_a_living_process_is_writing_stays(tmp_path: Path) -> None:
+    left = killed_while_writing(tmp_path / "a.txt")
+    pid = left.name.split("-")[1]
+    living = left.with_name(left.name.replace(f"-{pid}-", f"-{os.getppid()}-"))
+    elsewhere = left.with_name(left.name.replace(f"-{pid}-", f"-{pid}-0"))
+    for place in (living, elsewhere):
+        place.touch()
+    write_text(tmp_path / "a.txt", "whole")
+    assert living.exists(), "its process lives"
+    assert elsewhere.exists(), "the process of another machine"
+    assert not left.exists()
+
+
+def test_a_folder_left_by_a_process_of_the_same_id_is_no_obstacle(tmp_path: Path) -> None:
+    with written_whole(tmp_path / "a") as temporary:
+        temporary.mkdir()
+    (tmp_path / "a").replace(temporary)
+    with written_whole(tmp_path / "a") as temporary:
+        temporary.mkdir()
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]

@@ -12,7 +12,7 @@ import typer
 from drivable.cli.fetch import fetch
 from drivable.cli.options import IdsOption, LayoutOption, SkipBrokenOption, parse_size
 from drivable.cli.tables import JsonOption, print_table
-from drivable.errors import ConfigError, DataError, OutputError, nearest_match
+from drivable.errors import ConfigError, DataError, OutputError, nearest_match, printable, shown_address
 
 if TYPE_CHECKING:
     from drivable.data.inspection import Inspection
@@ -97,7 +97,8 @@ def _print_inspection(found: Inspection) -> None:
     if kinds:
         print_table(["", "kind", "how many", "what to do"], [[*key[:2], num, key[2]] for key, num in kinds.items()])
     for finding in found.faults[:_NUM_LINES]:
-        print(f"{finding.severity}: {finding.kind}: {finding.path}: {finding.message}", file=sys.stderr)
+        line = f"{finding.severity}: {finding.kind}: {finding.path}: {finding.message}"
+        print(printable(shown_address(line)), file=sys.stderr)
     if len(found.faults) > _NUM_LINES:
         print(f"and {len(found.faults) - _NUM_LINES} more", file=sys.stderr)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import io
 import logging
 import os
 import sys
@@ -23,7 +26,7 @@ from drivable.cli.predict import predict
 from drivable.cli.robustness import robustness
 from drivable.cli.sweep import sweep
 from drivable.cli.train import train
-from drivable.errors import ConfigError, DrivableError
+from drivable.errors import ConfigError, DrivableError, printable, shown_address
 from drivable.interrupt import terminated_as_interrupted
 
 app = typer.Typer(
@@ -67,17 +70,66 @@ def _options(
 
 
 def main() -> None:
-    """Run the command: 0 where it did what was asked, 1 on a fault, 2 on wrong use."""
+    """Run the command: 0 where it did what was asked, 1 on a fault, 2 on wrong use, 130 where it was stopped."""
     # OpenCV reads it when it is imported: images are decoded in several processes, or are the smaller part of the work.
     os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    _open_streams()
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Plain("%(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     try:
         with terminated_as_interrupted():
-            app(prog_name="drivable")
+            try:
+                app(prog_name="drivable")
+            except SystemExit:
+                _flush()
+                raise
     except SystemExit as stop:
         if stop.code == _INTERRUPTED:
-            print("drivable: stopped; nothing is left half-written", file=sys.stderr)
+            _say("stopped; nothing is left half-written")
         raise
     except DrivableError as fault:
-        print(f"drivable: {fault}", file=sys.stderr)
+        _say(str(fault))
         sys.exit(2 if isinstance(fault, ConfigError) else 1)
+    except OSError as fault:
+        # Of the machine, and not of a file that a reader or writer of ours knows: no temporary folder, for instance.
+        _say(f"{fault.filename or 'the system answers'}: {fault.strerror or fault}")
+        sys.exit(1)
+
+
+class _Plain(logging.Formatter):
+    """A log line without credentials and without control characters of names."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(shown_address(super().format(record)))
+
+
+def _say(message: str) -> None:
+    # A terminal that was closed takes no more words.
+    with contextlib.suppress(OSError):
+        print(f"drivable: {printable(shown_address(message))}", file=sys.stderr, flush=True)
+
+
+def _open_streams() -> None:
+    """Give streams that the caller has closed a place to go, and names of any bytes a way to be printed."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # Takes the lowest free number, which would be the next data file's.
+    sys.stdout = sys.stdout or io.StringIO()
+    sys.stderr = sys.stderr or io.StringIO()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _flush() -> None:
+    """Write what stands in the buffer of standard output, so that a fault is told and not met while Python ends."""
+    try:
+        sys.stdout.flush()
+    except OSError as fault:
+        # Python would try again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        if fault.errno == errno.EPIPE:
+            sys.exit(1)  # Whoever read has gone, as head does.
+        raise

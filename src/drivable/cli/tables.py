@@ -12,6 +12,8 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
+from drivable.errors import printable, shown_address
+
 JsonOption = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Also write the results here.")]
 
 Cell = str | int | float | None
@@ -36,4 +38,4 @@ def format_cell(cell: Cell) -> str:
         return "-"
     if isinstance(cell, float):
         return f"{cell:.4f}" if 0.01 <= abs(cell) < 1 else f"{cell:.4g}" if abs(cell) < 1000 else f"{cell:,.0f}"
-    return str(cell)
+    return printable(shown_address(str(cell)))

@@ -30,11 +30,13 @@ def worker_context(samples: Sequence[Sample]) -> BaseContext:
 
 
 def leave_signals_to_the_parent() -> None:
-    """In a worker: the terminal sends Ctrl-C to it too, and only the parent knows what to do.
+    """In a worker: the terminal sends Ctrl-C and hang-up to it too, and only the parent knows what to do.
 
     Termination ends it, as the parent expects; a fork has inherited what the parent makes of that.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
