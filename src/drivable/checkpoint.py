@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from pydantic import TypeAdapter
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from drivable.config import ModelSpec, Normalization, Recipe, parse_recipe
-from drivable.errors import CheckpointError, ConfigError
-from drivable.files import written_whole
+from drivable.config import ModelSpec, Normalization
+from drivable.errors import CheckpointError, ConfigError, DataError, one_line
+from drivable.files import check_name, written_whole
 from drivable.labels import LabelSet
 from drivable.models import SegmentationModel, build_model
+from drivable.models.finite import require_finite
+from drivable.reading import check_size, parse_json, reading, require_regular
 from drivable.weights import shipped_models
 
 FORMAT_VERSION = 1
 BEST, LAST = "best.safetensors", "last.safetensors"
+# Of files for other runtimes, which hold graphs and no checkpoint.
+EXPORTED = (".onnx", ".xml", ".torchscript", ".pt2")
 _KEY = "drivable"
 
 
@@ -47,6 +53,9 @@ class Calibration:
         accuracy: share of pixels that are right, 0..1.
         fitted_on: what the pictures were.
         background_offset: that is added to the background's logit before the class is chosen.
+
+    Raises:
+        ValueError: where a number is none, or out of its range.
     """
 
     temperature: float
@@ -54,6 +63,21 @@ class Calibration:
     accuracy: float
     fitted_on: str
     background_offset: float = 0.0
+
+    def __post_init__(self) -> None:
+        ranges = {
+            "temperature": (0.01, 100),
+            "threshold": (0, 1),
+            "accuracy": (0, 1),
+            "background_offset": (-1000, 1000),
+        }
+        for name, (low, high) in ranges.items():
+            value: object = getattr(self, name)
+            is_number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not is_number or not low <= value <= high:  # type: ignore[operator]
+                raise ValueError(f"calibration: {name} must be a number of {low}..{high}, got {one_line(value)}")
+        if not isinstance(self.fitted_on, str):
+            raise ValueError(f"calibration: fitted_on must be text, got {one_line(self.fitted_on)}")
 
 
 @dataclass(frozen=True)
@@ -65,7 +89,8 @@ class Checkpoint:
         spec: the model to rebuild.
         labels: the classes of its logits.
         preprocessing: what it expects of pictures.
-        recipe: how it was trained, ``None`` where that is not known.
+        recipe: how it was trained, as plain values: nothing that runs a model depends on its keys, so that a checkpoint
+            stays readable when they change. ``None`` where it is not known.
         scores: by split name, as :meth:`drivable.metrics.Scores.to_dict` gives them.
         calibration: ``None`` where it was not calibrated.
         where: the file, for messages.
@@ -78,25 +103,50 @@ class Checkpoint:
     spec: ModelSpec
     labels: LabelSet
     preprocessing: Preprocessing
-    recipe: Recipe | None = None
+    recipe: Mapping[str, Any] | None = None
     scores: dict[str, Any] = field(default_factory=dict)
     calibration: Calibration | None = None
     where: str = "checkpoint"
+
+    @property
+    def splits(self) -> str | None:
+        """Folder of split files that it was trained by, where known."""
+        data = {} if self.recipe is None else self.recipe.get("data")
+        name = data.get("splits") if isinstance(data, Mapping) else None
+        try:
+            return check_name(name, "folder of split files") if isinstance(name, str) else None
+        except DataError:
+            return None  # Of no folder below splits/; what a user does not ask for is not looked for elsewhere.
 
     def build(self) -> SegmentationModel:
         """The model with its weights, in evaluation mode on the CPU.
 
         Raises:
-            CheckpointError: where the weights do not fit the model.
+            CheckpointError: where the weights do not fit the model, or are no numbers.
         """
-        model = build_model(self.spec, self.labels.num_classes, self.preprocessing.normalization)
-        try:
+        with reading(self.where, CheckpointError, f"its weights do not fit {self.spec.name}"):
+            # Without memory first: the widths that a file states are only believed where its weights have them.
+            with torch.device("meta"):
+                self._check_shapes(self._build())
+            model = self._build()
             model.load_state_dict(self.weights)
-        except RuntimeError as fault:
-            raise CheckpointError(
-                f"{self.where}: its weights do not fit {self.spec.name}: {' '.join(str(fault).split())[:300]}"
-            ) from fault
+        require_finite(model.state_dict(), self.labels, self.where)
         return model.eval()
+
+    def _build(self) -> SegmentationModel:
+        return build_model(self.spec, self.labels.num_classes, self.preprocessing.normalization)
+
+    def _check_shapes(self, model: SegmentationModel) -> None:
+        own = model.state_dict()
+        names = sorted(own.keys() ^ self.weights.keys())
+        faults = [f"{one_line(name, 80)} {'missing' if name in own else 'unknown'}" for name in names]
+        faults += [
+            f"{name} is {tuple(self.weights[name].shape)}, expected {tuple(own[name].shape)}"
+            for name in own.keys() & self.weights.keys()
+            if own[name].shape != self.weights[name].shape
+        ]
+        if faults:
+            raise ValueError(f"{'; '.join(faults[:3])} ({len(faults)} in all)")
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
@@ -113,7 +163,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
             "size": checkpoint.preprocessing.size,
             "normalization": checkpoint.preprocessing.normalization.model_dump(mode="json"),
         },
-        "recipe": None if checkpoint.recipe is None else checkpoint.recipe.to_dict(),
+        "recipe": None if checkpoint.recipe is None else dict(checkpoint.recipe),
         "scores": checkpoint.scores,
         "calibration": None if checkpoint.calibration is None else asdict(checkpoint.calibration),
     }
@@ -127,51 +177,52 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint; nothing in it is executed.
 
     Raises:
-        CheckpointError: where the file is missing, corrupt, not ours, or of another format version.
+        CheckpointError: where the file is missing, corrupt, not ours, of another format version, or holds what is no
+            number.
     """
-    if not path.is_file():
+    if not path.exists():
         raise CheckpointError(f"{path}: no such checkpoint")
-    try:
+    with reading(path, CheckpointError, "corrupt or not a safetensors file", "copy or train it again"):
+        require_regular(path)
         with safe_open(path, framework="pt") as opened:
             metadata = opened.metadata() or {}
             weights = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as fault:
-        raise CheckpointError(f"{path}: corrupt or not a safetensors file ({fault}); copy or train it again") from fault
     if _KEY not in metadata:
         raise CheckpointError(
             f"{path}: holds weights but no model description, so it is not a checkpoint of this tool; as backbone "
             "weights it can be given to a recipe's model.pretrained"
         )
-    try:
-        description = json.loads(metadata[_KEY])
-        version = description["format_version"]
-        if version != FORMAT_VERSION:
-            raise CheckpointError(
-                f"{path}: checkpoint of format version {version}, this release reads {FORMAT_VERSION}; use the release "
-                "that wrote it"
-            )
-        preprocessing = description["preprocessing"]
-        height, width = preprocessing["size"]
-        recipe = description["recipe"]
-        return Checkpoint(
-            weights=weights,
-            spec=TypeAdapter(ModelSpec).validate_python(description["model"]),
-            labels=LabelSet.from_dict(description["labels"]),
-            preprocessing=Preprocessing(
-                size=(int(height), int(width)),
-                normalization=Normalization.model_validate(preprocessing["normalization"]),
-            ),
-            recipe=None if recipe is None else parse_recipe(recipe, str(path)),
-            scores=description["scores"],
-            calibration=_calibration(description.get("calibration")),
-            where=str(path),
+    with reading(path, CheckpointError, "its description is damaged"):
+        checkpoint = _described(parse_json(metadata[_KEY]), weights, path)
+    require_finite(weights, checkpoint.labels, str(path))
+    return checkpoint
+
+
+def _described(description: dict[str, Any], weights: dict[str, Tensor], path: Path) -> Checkpoint:
+    version = description["format_version"]
+    if version != FORMAT_VERSION:
+        raise CheckpointError(
+            f"{path}: checkpoint of format version {one_line(version)}, this release reads {FORMAT_VERSION}; use the "
+            "release that wrote it"
         )
-    except (KeyError, TypeError, ValueError, ConfigError) as fault:
-        raise CheckpointError(f"{path}: its description is damaged: {' '.join(str(fault).split())[:300]}") from fault
-
-
-def _calibration(values: dict[str, Any] | None) -> Calibration | None:
-    return None if values is None else Calibration(**values)
+    preprocessing = description["preprocessing"]
+    recipe, scores, calibration = description["recipe"], description["scores"], description.get("calibration")
+    if not isinstance(recipe, dict | None) or not isinstance(scores, dict):
+        raise ValueError("recipe and scores must be mappings")
+    height, width = preprocessing["size"]
+    return Checkpoint(
+        weights=weights,
+        spec=TypeAdapter(ModelSpec).validate_python(description["model"]),
+        labels=LabelSet.from_dict(description["labels"]),
+        preprocessing=Preprocessing(
+            size=check_size(height, width, "DRIVABLE_MAX_NETWORK_PIXELS"),
+            normalization=Normalization.model_validate(preprocessing["normalization"]),
+        ),
+        recipe=recipe,
+        scores=scores,
+        calibration=None if calibration is None else Calibration(**calibration),
+        where=str(path),
+    )
 
 
 def find_checkpoint(model: str | Path) -> Path:
@@ -182,8 +233,14 @@ def find_checkpoint(model: str | Path) -> Path:
 
     Raises:
         CheckpointError: where there is none.
+        ConfigError: where it is an exported file.
     """
     path = Path(model)
+    if path.suffix in EXPORTED:
+        raise ConfigError(
+            f"{path}: an exported file; expected the model that it was exported from: a run folder, a checkpoint "
+            f"({BEST}) or a shipped model's name"
+        )
     if path.is_dir():
         found = next((path / name for name in (BEST, LAST) if (path / name).is_file()), None)
         if found is None:

@@ -1,5 +1,8 @@
 import json
+import os
+import re
 import resource
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,10 +11,11 @@ from safetensors.torch import load_file, save_file
 
 from drivable.checkpoint import Checkpoint, Preprocessing, find_checkpoint, load_checkpoint, save_checkpoint
 from drivable.config import load_recipe
-from drivable.config.models import IMAGENET
-from drivable.errors import CheckpointError, OutputError
-from drivable.labels import BDD100K_DRIVABLE
+from drivable.config.models import IMAGENET, LiteSpec, ModelSpec, SegFormerSpec, UNetSpec
+from drivable.errors import CheckpointError, ConfigError, OutputError
+from drivable.labels import BDD100K_DRIVABLE, LabelSet
 from drivable.models import build_model
+from drivable.models.finite import require_finite
 
 
 @pytest.fixture
@@ -23,7 +27,7 @@ def checkpoint() -> Checkpoint:
         spec=recipe.model,
         labels=BDD100K_DRIVABLE,
         preprocessing=Preprocessing((64, 96), IMAGENET),
-        recipe=recipe,
+        recipe=recipe.to_dict(),
         scores={"val": {"protocols": {"strict3": 0.5}}},
     )
 
@@ -39,6 +43,7 @@ def test_everything_comes_back(checkpoint: Checkpoint, tmp_path: Path) -> None:
     )
     assert again.recipe == checkpoint.recipe
     assert again.scores == checkpoint.scores
+    assert again.splits is None
     assert all(torch.equal(value, again.weights[key]) for key, value in checkpoint.weights.items())
 
 
@@ -59,15 +64,144 @@ def test_another_version_is_refused(checkpoint: Checkpoint, tmp_path: Path) -> N
         load_checkpoint(path)
 
 
+LABELS = BDD100K_DRIVABLE.to_dict()
+NORMALIZATION = IMAGENET.model_dump()
+CALIBRATION = {"temperature": 1.0, "threshold": 0.5, "accuracy": 0.9, "fitted_on": "val", "background_offset": 0.0}
+DEEP: dict[str, object] = {}
+for _ in range(200):
+    DEEP = {"a": DEEP}
+NAN, INF = float("nan"), float("inf")
+
+
 @pytest.mark.parametrize(
-    "changes", [{"model": {"name": "nothing"}}, {"preprocessing": {}}, {"labels": {"names": ["a"]}}]
-)
+    "changes",
+    [
+        {"model": {"name": "nothing"}},
+        {"model": {"name": "lite", "decoder_channels": 10**9}},
+        {"model": {"name": "lite", "cut_top": NAN}},
+        {"model": {"name": "unet", "widths": [-64, 128, 256, 512, 1024]}},
+        {"preprocessing": {}},
+        *({"preprocessing": {"size": size, "normalization": NORMALIZATION}}
+          for size in ([20000, 20000], [-64, 96], [0, 96], [INF, 96], [NAN, 96], [64.5, 96], ["64", 96], [1e9, 1], 64)),
+        *({"preprocessing": {"size": [64, 96], "normalization": NORMALIZATION | change}}
+          for change in ({"mean": [0, NAN, 0]}, {"std": [1, INF, 1]}, {"std": [1, 0, 1]}, {"std": [1, -1, 1]},
+                         {"std": [1, 1e-300, 1]}, {"mean": [1e308, 0, 0]})),
+        *({"calibration": CALIBRATION | change}
+          for change in ({"temperature": 0}, {"temperature": -1}, {"temperature": NAN}, {"temperature": 1e308},
+                         {"temperature": "1"}, {"background_offset": NAN}, {"background_offset": -INF},
+                         {"threshold": NAN}, {"threshold": 2}, {"accuracy": INF}, {"fitted_on": 1}, {"more": 1})),
+        {"labels": {"names": ["a"]}},
+        {"labels": LABELS | {"ignore_id": INF}},
+        {"labels": LABELS | {"colors": [[INF, 0, 0], [0, 0, 0], [0, 0, 0]]}},
+        {"recipe": ["a"]},
+        {"scores": None},
+        {"scores": DEEP},
+        {"labels": "x" * 100_000},
+    ],
+)  # fmt: skip
 def test_a_damaged_description_is_refused(checkpoint: Checkpoint, tmp_path: Path, changes: dict[str, object]) -> None:
     path = tmp_path / "m.safetensors"
     save_checkpoint(path, checkpoint)
     rewritten(path, **changes)
-    with pytest.raises(CheckpointError, match="description is damaged"):
+    with pytest.raises(CheckpointError, match="description is damaged") as caught:
         load_checkpoint(path)
+    assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype"),
+    [
+        *((value, dtype) for value in (NAN, INF, -INF) for dtype in (torch.float32, torch.float16, torch.bfloat16)),
+        (NAN, torch.float8_e4m3fn),  # It has no infinity.
+    ],
+)
+def test_weights_that_are_no_numbers_are_refused(
+    checkpoint: Checkpoint, tmp_path: Path, value: float, dtype: torch.dtype
+) -> None:
+    name = "decoder.classify.bias"
+    weights = {**checkpoint.weights, name: torch.full_like(checkpoint.weights[name], value).to(dtype)}
+    save_checkpoint(tmp_path / "m.safetensors", replace(checkpoint, weights=weights))
+    with pytest.raises(CheckpointError, match=f"{name} holds NaN or infinity"):
+        load_checkpoint(tmp_path / "m.safetensors")
+
+
+def test_any_single_tensor_that_holds_nan_is_refused(checkpoint: Checkpoint) -> None:
+    names = [name for name, tensor in checkpoint.weights.items() if tensor.is_floating_point()]
+    for name in names:
+        spoilt = checkpoint.weights[name].clone()
+        spoilt.view(-1)[-1] = NAN
+        # What loading does, without writing a file for each.
+        with pytest.raises(CheckpointError, match=re.escape(f"{name} holds NaN")):
+            require_finite({**checkpoint.weights, name: spoilt}, checkpoint.labels, "here")
+    with pytest.raises(CheckpointError, match="holds NaN"):
+        replace(checkpoint, weights={**checkpoint.weights, name: spoilt}).build()
+
+
+def test_without_a_background_the_message_says_so(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    weights = {**checkpoint.weights, "decoder.classify.bias": torch.full((3,), NAN)}
+    labels = replace(checkpoint.labels, background=None)
+    save_checkpoint(tmp_path / "m.safetensors", replace(checkpoint, weights=weights, labels=labels))
+    with pytest.raises(CheckpointError, match="its classes have no background to fall back on"):
+        load_checkpoint(tmp_path / "m.safetensors")
+
+
+def test_any_recipe_may_stand_in_a_checkpoint(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    for recipe in ({"a key of tomorrow": [1]}, {}, {"data": None}, {"data": {"splits": "../../elsewhere"}}, None):
+        save_checkpoint(tmp_path / "m.safetensors", replace(checkpoint, recipe=recipe))
+        again = load_checkpoint(tmp_path / "m.safetensors")
+        assert (again.recipe, again.splits) == (recipe, None)
+    assert replace(checkpoint, recipe={"data": {"splits": "course"}}).splits == "course"
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        UNetSpec(widths=(65536, 65536, 65536, 65536, 65536)),
+        LiteSpec(decoder_channels=65536),
+        LiteSpec(hidden_channels=(65536,) * 64),
+        SegFormerSpec(name="segformer_b5", decoder_channels=65536),
+    ],
+)
+def test_widths_that_the_weights_do_not_have_take_no_memory(checkpoint: Checkpoint, spec: ModelSpec) -> None:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(CheckpointError, match=f"weights do not fit {spec.name}"):
+        replace(checkpoint, spec=spec).build()
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000  # Kilobytes.
+
+
+def test_a_number_of_classes_that_the_weights_do_not_have(checkpoint: Checkpoint) -> None:
+    labels = LabelSet(("a", "b"), ((0, 0, 0), (1, 1, 1)))
+    with pytest.raises(CheckpointError, match=r"classify.*expected \(2"):
+        replace(checkpoint, labels=labels).build()
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b'{"a": {"dtype": "F32", "shape": [1000000000, 1000000000], "data_offsets": [0, 4]}}',
+        b'{"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4000000000000]}}',
+        b'{"a": {"dtype": "F32", "shape": [-1], "data_offsets": [0, 4]}}',
+        b"[" * 100_000,
+    ],
+)
+@pytest.mark.parametrize("stated", [None, 2**63, 10**8])
+def test_headers_that_promise_what_is_not_there(tmp_path: Path, header: bytes, stated: int | None) -> None:
+    path = tmp_path / "m.safetensors"
+    path.write_bytes((stated or len(header)).to_bytes(8, "little") + header + bytes(4))
+    with pytest.raises(CheckpointError, match="corrupt or not a safetensors file"):
+        load_checkpoint(path)
+
+
+def test_only_regular_files_are_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "m.safetensors")
+    with pytest.raises(CheckpointError, match="not a regular file"):
+        load_checkpoint(tmp_path / "m.safetensors")
+
+
+def test_an_exported_file_is_no_checkpoint() -> None:
+    for name in ("lite.onnx", "lite.xml", "lite.pt2", "lite.torchscript"):
+        with pytest.raises(ConfigError, match="an exported file; expected the model that it was exported from"):
+            find_checkpoint(name)
 
 
 def test_weights_of_another_model_are_refused(checkpoint: Checkpoint, tmp_path: Path) -> None:

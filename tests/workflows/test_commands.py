@@ -129,7 +129,7 @@ def test_compared_models_must_agree_on_the_splits(
     (root / "splits/mine/test.txt").write_text("a\nb\n")
     other = load_checkpoint(trained / "best.safetensors")
     assert other.recipe is not None
-    recipe = other.recipe.model_copy(update={"data": other.recipe.data.model_copy(update={"splits": "mine"})})
+    recipe = {**other.recipe, "data": {**other.recipe["data"], "splits": "mine"}}
     save_checkpoint(tmp_path / "other.safetensors", replace(other, recipe=recipe))
     arguments = ["compare", trained, tmp_path / "other.safetensors", "--data", root, "--out", tmp_path / "table"]
     code, _, err = run(*arguments)

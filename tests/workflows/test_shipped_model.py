@@ -34,8 +34,8 @@ def test_it_is_small_and_knows_no_place_it_was_trained_in() -> None:
     model = build_model(checkpoint.spec, checkpoint.labels.num_classes)
     assert sum(p.numel() for p in model.parameters()) < 4e6
     assert checkpoint.recipe is not None
-    assert checkpoint.recipe.data.path is None
-    assert checkpoint.recipe.model.pretrained in (None, "imagenet")
+    assert checkpoint.recipe["data"]["path"] is None
+    assert checkpoint.recipe["model"]["pretrained"] in (None, "imagenet")
 
 
 def test_its_card_says_what_one_must_know() -> None:

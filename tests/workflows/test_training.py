@@ -68,7 +68,7 @@ def test_a_run_folder_is_complete(rendered_data: Path, tmp_path: Path) -> None:
     best = load_checkpoint(find_checkpoint(tmp_path / "run"))
     assert best.scores["val"]["epoch"] == 1 + int(np.argmin([row["val_loss"] for row in result.history]))
     assert result.best_loss == min(row["val_loss"] for row in result.history)
-    assert best.recipe == recipe
+    assert best.recipe == recipe.to_dict()
     header = (tmp_path / "run/history.csv").read_text().splitlines()[0].split(",")
     assert {"train_loss", "val_loss", "val_strict3", "val_iou_direct", "learning_rate"} <= set(header)
 

@@ -40,8 +40,7 @@ def calibrate(
         raise ConfigError(f"{model} is part of the package; give --out FILE for its calibrated copy")
     checkpoint = load_checkpoint(path)
     road_data = open_data(data, layout, ids)
-    remembered = None if checkpoint.recipe is None else checkpoint.recipe.data.splits
-    samples = select_split(road_data, split, agreed_splits(road_data, splits, [remembered]))
+    samples = select_split(road_data, split, agreed_splits(road_data, splits, [checkpoint.splits]))
     with progress("calibrating", len(samples)) as advance:
         calibrated, before, after = run_calibration(
             checkpoint, samples, f"{split}, {len(samples)} pictures", device, advance

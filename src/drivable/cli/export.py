@@ -67,7 +67,6 @@ def export(
     from drivable.checkpoint import find_checkpoint, load_checkpoint
     from drivable.export import SUFFIXES, ExportSettings, export_checkpoint, export_model, rendered_pictures
     from drivable.files import write_json
-    from drivable.segmenter import is_exported
 
     target = to or next((target for target, suffix in SUFFIXES.items() if suffix == out.suffix), None)
     if target is None or SUFFIXES[target] != out.suffix:
@@ -75,11 +74,10 @@ def export(
             f"{out}: the name of a file{'' if to is None else f' for {to}'} must end in "
             f"{' or '.join(SUFFIXES.values()) if to is None else SUFFIXES[to]}"
         )
-    if is_exported(model):
-        raise ConfigError(f"{model}: is exported already; give the checkpoint that it was exported from")
+    found = find_checkpoint(model)
     if data is None and (splits is not None or layout != "auto" or ids is not None):
         raise ConfigError("--splits, --layout and --ids say how to read --data; give it too")
-    checkpoint = load_checkpoint(find_checkpoint(model))
+    checkpoint = load_checkpoint(found)
     if cut_top is not None:
         checkpoint = replace(checkpoint, spec=checkpoint.spec.model_copy(update={"cut_top": cut_top}))
     is_free = size == "dynamic"
@@ -134,8 +132,7 @@ def _labelled_pictures(
         raise ConfigError(
             f"{data} has the classes {list(road_data.labels.names)}, the model {list(checkpoint.labels.names)}"
         )
-    remembered = None if checkpoint.recipe is None else checkpoint.recipe.data.splits
-    folder = agreed_splits(road_data, splits, [remembered])
+    folder = agreed_splits(road_data, splits, [checkpoint.splits])
     train = _spread(select_split(road_data, "train", folder), num_train) if num_train else []
     check = _spread(select_split(road_data, "val", folder), num_check)
     return LabelledPictures(

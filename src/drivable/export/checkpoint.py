@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from drivable.checkpoint import Checkpoint, save_checkpoint
-from drivable.config import Recipe
 from drivable.errors import CheckpointError
 from drivable.export.parity import LEAST_AGREEMENT, agreement, rendered_pictures
 from drivable.segmenter import TorchSegmenter
@@ -61,7 +60,7 @@ def _rounded(weights: Mapping[str, Tensor], precision: Precision) -> dict[str, T
     return {name: tensor.to(torch.float16) if tensor.ndim > 1 else tensor for name, tensor in weights.items()}
 
 
-def _without_places(recipe: Recipe | None) -> Recipe | None:
-    if recipe is None:
-        return None
-    return recipe.model_copy(update={"data": recipe.data.model_copy(update={"path": None})})
+def _without_places(recipe: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    if recipe is None or not isinstance(recipe.get("data"), Mapping):
+        return recipe
+    return {**recipe, "data": {**recipe["data"], "path": None}}

@@ -70,7 +70,7 @@ def export_model(
         size=settings.size,
         outputs=settings.outputs,
         upsampling=settings.upsampling,
-        splits=None if checkpoint.recipe is None else checkpoint.recipe.data.splits,
+        splits=checkpoint.splits,
         calibration=checkpoint.calibration,
         # Hardly anything but the resizes of the others is left.
         rest="bf16" if is_transformer(checkpoint.spec.name) else "fp32",

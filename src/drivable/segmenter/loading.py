@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from drivable.checkpoint import find_checkpoint, load_checkpoint
+from drivable.checkpoint import EXPORTED, find_checkpoint, load_checkpoint
 from drivable.errors import ConfigError
 from drivable.segmenter.onnx_segmenter import OnnxSegmenter
 from drivable.segmenter.openvino_segmenter import OpenVINOSegmenter
@@ -16,7 +16,7 @@ from drivable.weights import DEFAULT_MODEL
 
 def is_exported(model: str | Path) -> bool:
     """Whether the name is that of a file for another runtime, which computes in the precision it was exported with."""
-    return Path(model).suffix in (".onnx", ".xml", PROGRAM, TORCHSCRIPT)
+    return Path(model).suffix in EXPORTED
 
 
 def load(

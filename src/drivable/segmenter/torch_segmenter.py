@@ -60,9 +60,8 @@ class TorchSegmenter:
     @property
     def origin(self) -> Origin:
         """Where it comes from."""
-        recipe = self.checkpoint.recipe
-        splits = None if recipe is None else recipe.data.splits
-        return Origin(self.checkpoint.where, self.checkpoint.spec.name, splits, self.checkpoint.calibration)
+        about = self.checkpoint
+        return Origin(about.where, about.spec.name, about.splits, about.calibration)
 
     def segment(self, image: Image) -> LabelMap:
         """RGB (H, W, 3) uint8 of any size -> ids (H, W) uint8 of that size.

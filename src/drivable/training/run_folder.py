@@ -98,7 +98,7 @@ class RunFolder(Callback):
             spec=recipe.model,
             labels=pl_module.labels,
             preprocessing=Preprocessing(recipe.data.size, recipe.normalization),
-            recipe=recipe,
+            recipe=recipe.to_dict(),
             scores={"val": pl_module.val_scores.to_dict() | {"epoch": trainer.current_epoch + 1}},
         )
         loss = float(trainer.callback_metrics["val_loss"])
