@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from drivable.errors import DataError, OutputError, one_line
+from drivable.errors import DataError, OutputError, one_line, shown_address
 
 
 @contextmanager
@@ -218,13 +218,13 @@ def make_folder(path: Path) -> Path:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text whole or not at all.
+    """Write UTF-8 text whole or not at all, addresses in it without their credentials.
 
     Raises:
         OutputError: where the place is not writable or the disk is full.
     """
     with written_whole(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(shown_address(text), encoding="utf-8")
 
 
 def write_table(stem: Path, rows: Sequence[Mapping[str, Any]], title: str = "") -> None:

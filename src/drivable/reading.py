@@ -27,6 +27,7 @@ LIMITS: Mapping[str, tuple[int, str]] = {
     "DRIVABLE_MAX_DEPTH": (64, "levels of nesting in JSON, YAML and XML"),
     "DRIVABLE_MAX_YAML_NODES": (100_000, "values in a YAML file, each alias counted as what it stands for"),
     "DRIVABLE_MAX_YAML_BYTES": (2**20, "bytes of a YAML file"),
+    "DRIVABLE_MAX_UNPACKED_RATIO": (100, "times its own size that an archive may unpack to"),
 }
 
 

@@ -1,5 +1,7 @@
 """``drivable data fetch`` against a server of our own that has every fault a server can have."""
 
+import base64
+import contextlib
 import hashlib
 import io
 import json
@@ -7,6 +9,7 @@ import re
 import shutil
 import sys
 import tarfile
+import time
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -64,12 +67,23 @@ class Server:
     statuses: list[int] = field(default_factory=list)
     asked: list[dict[str, str]] = field(default_factory=list)
     url: str = ""
+    # Where a request is sent instead; seconds between the single bytes of a reply and, if so, of its head.
+    leads_to: str = ""
+    trickle_s: float = 0.0
+    trickles_head: bool = False
 
     def reply(self, request: BaseHTTPRequestHandler) -> None:
         asked = dict(request.headers.items())
         self.asked.append(asked)
         if self.statuses:
             return request.send_error(self.statuses.pop(0))
+        if self.leads_to:
+            request.send_response(302)
+            request.send_header("Location", self.leads_to)
+            request.send_header("Content-Length", "0")
+            return request.end_headers()
+        if self.trickles_head:
+            return self.trickle(request, b"HTTP/1.0 200 OK\r\n")
         wanted = re.fullmatch(r"bytes=(\d+)-", asked.get("Range", ""))
         same = not self.knows_if_range or asked.get("If-Range") == self.etag
         start = int(wanted[1]) if wanted and self.knows_range and same else 0
@@ -86,9 +100,18 @@ class Server:
         if self.etag:
             request.send_header("ETag", self.etag)
         request.end_headers()
+        if self.trickle_s:
+            return self.trickle(request, self.body)
         end = start + self.drops.pop(0) if self.drops else None
-        request.wfile.write(self.body[start:end])
+        with contextlib.suppress(ConnectionError):  # Of one who has seen enough.
+            request.wfile.write(self.body[start:end])
         return None
+
+    def trickle(self, request: BaseHTTPRequestHandler, content: bytes) -> None:
+        with contextlib.suppress(ConnectionError):
+            for byte in content:
+                request.wfile.write(bytes([byte]))
+                time.sleep(self.trickle_s)
 
 
 @pytest.fixture
@@ -425,3 +448,103 @@ def test_a_set_downloaded_by_hand_is_checked(run: Run, make_bdd100k: Callable[..
 def test_help_names_every_set(run: Run) -> None:
     _, out, _ = run("--help")
     assert all(name in out for name in (*FETCHABLE_SETS, *ACCOUNT_SETS))
+
+
+def test_a_server_that_says_no_length_is_held_to_the_published_size(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(monkeypatch, num_bytes=100_000)
+    server.says_length = False
+    with pytest.raises(DataError, match="more than the 100000 bytes that it should have"):
+        fetch_set("camvid", tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    assert len(server.asked) == 1
+
+
+def test_without_any_length_the_disk_is_not_filled(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.says_length = False
+    free = iter(range(engine.RESERVE_BYTES + 100_000, 0, -(2**14)))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=next(free)))
+    with pytest.raises(OutputError, match="MB free"):
+        fetch_set("camvid", tmp_path)
+    assert (tmp_path / "camvid.part").stat().st_size < len(ARCHIVE)
+
+
+@pytest.mark.parametrize("of_head", [False, True], ids=["body", "head"])
+def test_a_server_that_trickles_is_given_up(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, of_head: bool
+) -> None:
+    monkeypatch.setattr(engine, "WINDOW_S", 0.3)
+    monkeypatch.setattr(engine, "NUM_TRIES", 2)
+    server.trickle_s, server.trickles_head = 0.05, of_head
+    before = time.monotonic()
+    with pytest.raises(DataError, match="no connection" if of_head else r"only \d+ bytes came in 0 seconds"):
+        fetch_set("camvid", tmp_path)
+    assert time.monotonic() - before < 10
+    assert len(server.asked) == 2
+
+
+def test_a_file_that_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="not a regular file"):
+        fetch_set("camvid", tmp_path, "file:///dev/zero")
+
+
+SECRETS = ("anna", "pass-word", "0a1b2c")
+
+
+@pytest.mark.parametrize("then", ["fetched", "refused", "dropped", "elsewhere"])
+def test_credentials_are_sent_and_not_told(
+    run: Run, server: Server, tmp_path: Path, caplog: pytest.LogCaptureFixture, then: str
+) -> None:
+    address = server.url.replace("://", "://anna:pass-word@") + "?X-Amz-Signature=0a1b2c&sig=0a1b2c"
+    if then == "refused":
+        server.statuses = [401]
+    elif then == "dropped":
+        server.drops = [100_000, 0, 0, 0]
+    elif then == "elsewhere":
+        server.leads_to = "ftp://anna:pass-word@host/x?sig=0a1b2c"
+    code, out, err = run("camvid", "--out", tmp_path / "data", "--url", address, "--json", tmp_path / "f.json")
+    assert code == (then != "fetched")
+    assert server.asked[0]["Authorization"] == f"Basic {base64.b64encode(b'anna:pass-word').decode()}"
+    kept = "".join(path.read_text() for path in tmp_path.rglob("*.json"))
+    assert kept or then not in ("fetched", "dropped")
+    assert "***" in out + err
+    for secret in SECRETS:
+        assert secret not in out + err + caplog.text + kept
+    if then == "dropped":
+        # Another password, the same file.
+        run("camvid", "--out", tmp_path / "data", "--url", address.replace("pass-word", "other"))
+        assert server.asked[-1]["Range"] == "bytes=100000-"
+
+
+@pytest.mark.parametrize(
+    "address", ["ftp://anna:pass-word@h/x", "http://anna:pass-word@h:0a1b2c/x", "http://anna:pass-word@[/x"]
+)
+def test_credentials_of_wrong_addresses_are_not_told(run: Run, tmp_path: Path, address: str) -> None:
+    code, out, err = run("camvid", "--out", tmp_path, "--url", address)
+    assert (code, out) == (2, "")
+    assert not any(secret in err for secret in SECRETS[:2])
+    assert len(err.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("target", ["file:///etc/hostname", "ftp://host/x", "data:,x", "gopher://host/"])
+def test_other_kinds_of_addresses_are_not_followed(server: Server, tmp_path: Path, target: str) -> None:
+    server.leads_to = target
+    with pytest.raises(DataError, match="which is not followed|is not allowed"):
+        fetch_set("camvid", tmp_path)
+    assert len(server.asked) == 1
+
+
+def test_a_password_is_not_sent_elsewhere(server: Server, tmp_path: Path) -> None:
+    other = server.url.replace("127.0.0.1", "localhost")
+
+    def reply(request: BaseHTTPRequestHandler) -> None:
+        server.leads_to = "" if server.asked else other
+        Server.reply(server, request)
+
+    server.reply = reply  # type: ignore[method-assign]
+    fetch_set("camvid", tmp_path, server.url.replace("://", "://anna:pass-word@"))
+    assert is_whole(tmp_path)
+    assert ["Authorization" in asked for asked in server.asked] == [True, False]

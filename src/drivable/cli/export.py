@@ -11,7 +11,7 @@ import typer
 
 from drivable.cli.options import IdsOption, LayoutOption, SplitsOption, agreed_splits, parse_size
 from drivable.cli.tables import JsonOption, print_table
-from drivable.errors import ConfigError
+from drivable.errors import ConfigError, shown_address
 
 if TYPE_CHECKING:
     from drivable.checkpoint import Checkpoint
@@ -139,7 +139,7 @@ def _labelled_pictures(
         [read_pair(sample)[0] for sample in train],
         [read_pair(sample) for sample in check],
         road_data.labels,
-        f"{data}: " + (f"{len(train)} of train, " if train else "") + f"{len(check)} of val",
+        f"{shown_address(data)}: " + (f"{len(train)} of train, " if train else "") + f"{len(check)} of val",
     )
 
 

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from drivable.config.models import ModelSpec, Normalization
 from drivable.config.section import Section
-from drivable.errors import DataError
+from drivable.errors import DataError, shown_address
 from drivable.labels import LabelSet
 from drivable.reading import check_size
 
@@ -309,5 +309,8 @@ class Recipe(Section):
         return self.data.normalization or self.model.published_normalization
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for YAML and JSON, every default written out."""
-        return self.model_dump(mode="json")
+        """Plain values for YAML and JSON, every default written out; an address of data without its credentials."""
+        values = self.model_dump(mode="json")
+        if self.data.path is not None:
+            values["data"]["path"] = shown_address(self.data.path)
+        return values

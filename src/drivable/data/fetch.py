@@ -6,28 +6,31 @@ of it in ``<name>.part.json``; the same call after an interruption continues it.
 
 from __future__ import annotations
 
-import gzip
+import base64
 import hashlib
 import json
 import logging
-import lzma
 import os
 import re
 import shutil
-import tarfile
-import tempfile
+import socket
 import time
 import urllib.error
 import urllib.request
-import zipfile
-import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from http.client import HTTPException, HTTPMessage, InvalidURL
-from pathlib import Path, PurePosixPath
+from functools import partial
+from http.client import HTTPConnection, HTTPException, HTTPMessage, HTTPSConnection, InvalidURL
+from pathlib import Path
+from threading import Timer
+from typing import Any
+from urllib.parse import unquote, urljoin, urlsplit
 
-from drivable.errors import ConfigError, DataError, OutputError, nearest_match
-from drivable.files import make_folder, refuse_used, write_json
+from drivable.data.archives import require_space, unpack
+from drivable.errors import ConfigError, DataError, OutputError, nearest_match, one_line, shown_address
+from drivable.files import make_folder, refuse_used, write_json, written_whole
+from drivable.reading import require_regular
 
 _log = logging.getLogger(__name__)
 
@@ -36,12 +39,14 @@ Report = Callable[[str, int, int | None], None]
 
 NUM_TRIES = 4
 PAUSE_S = 1.0
+# A server that sends less than so many bytes a second, over so long, is given up.
+LEAST_RATE = 1024
+WINDOW_S = 60.0
+# Left free on the disk where nobody says how large the archive is.
+RESERVE_BYTES = 2**30
 _TIMEOUT_S = 30
 _CHUNK = 2**16
 _FIRST_MIB = "md5-of-first-mib"
-_CORRUPT = (
-    zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError,
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -183,7 +188,8 @@ def fetch_set(
     Args:
         name: one of :data:`FETCHABLE_SETS`.
         out: folder of data sets.
-        url: http, https or file address of the archive, instead of ``DRIVABLE_FETCH_<NAME>_URL`` and the set's own.
+        url: http, https or file address of the archive, instead of ``DRIVABLE_FETCH_<NAME>_URL`` and the set's own;
+            a user and a password in it are sent (basic authentication), and neither shown nor kept.
         sha256: of the archive, instead of its published size and digest.
         report: told of the progress.
 
@@ -203,9 +209,10 @@ def fetch_set(
     wanted, destination, part = FETCHABLE_SETS[name], out / name, out / f"{name}.part"
     address = url or os.environ.get(f"DRIVABLE_FETCH_{name.upper()}_URL") or wanted.url
     if not re.match("(https?|file)://", address):
-        raise ConfigError(f"address '{address}': expected one that begins with http://, https:// or file://")
+        shown = one_line(shown_address(address))
+        raise ConfigError(f"address '{shown}': expected one that begins with http://, https:// or file://")
     if sha256 is not None and not re.fullmatch("[0-9a-fA-F]{64}", sha256):
-        raise ConfigError(f"sha256 '{sha256}': expected 64 hexadecimal digits")
+        raise ConfigError(f"sha256 '{one_line(sha256)}': expected 64 hexadecimal digits")
     if (destination / wanted.holds).is_dir():
         return Fetched(name, destination)
     refuse_used(destination, "move it away or choose another --out")
@@ -219,7 +226,7 @@ def fetch_set(
         _discard(part)  # The next try would stumble over the same bytes.
         raise
     _discard(part)
-    return Fetched(name, destination, address, size, found)
+    return Fetched(name, destination, shown_address(address), size, found)
 
 
 def instructions(name: str, out: Path) -> str:
@@ -248,7 +255,7 @@ def _download(url: str, part: Path, num_bytes: int | None, report: Report) -> No
     reason = ""
     for attempt in range(NUM_TRIES):
         if attempt:
-            _log.warning("%s: %s; trying again (%d of %d)", url, reason, attempt + 1, NUM_TRIES)
+            _log.warning("%s: %s; trying again (%d of %d)", shown_address(url), reason, attempt + 1, NUM_TRIES)
             time.sleep(PAUSE_S * 2 ** (attempt - 1))
         try:
             return _try(url, part, num_bytes, report)
@@ -268,22 +275,24 @@ def _try(url: str, part: Path, num_bytes: int | None, report: Report) -> None:
     if have:
         headers |= {"Range": f"bytes={have}-", "If-Range": str(known["validator"])}
     try:
-        response = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=_TIMEOUT_S)
+        response = _open(url, headers)
     except urllib.error.HTTPError as fault:
         fault.close()
         if fault.code == 416 and fault.headers.get("Content-Range", "") == f"bytes */{have}":
             return  # It was whole, and nobody had said so.
+        said = one_line(f"the server answers {fault.code} {fault.reason}")
         if fault.code == 416:
             _discard(part)
         elif fault.code not in (408, 429) and fault.code < 500:
-            raise DataError(f"{url}: the server answers {fault.code} {fault.reason}; give another --url") from fault
-        raise _DroppedError(f"the server answers {fault.code} {fault.reason}") from fault
+            raise DataError(f"{url}: {said}; give another --url") from fault
+        raise _DroppedError(said) from fault
     except (InvalidURL, ValueError) as fault:
-        raise ConfigError(f"address '{url}': {fault}") from fault
+        raise ConfigError(f"address '{one_line(shown_address(url))}': not an address; give another --url") from fault
     except (OSError, HTTPException) as fault:
+        reason = one_line(getattr(fault, "reason", fault))
         if url.startswith("file:"):
-            raise DataError(f"{url}: cannot be read: {getattr(fault, 'reason', fault)}") from fault
-        raise _DroppedError(f"no connection: {getattr(fault, 'reason', fault)}") from fault
+            raise DataError(f"{url}: cannot be read: {reason}") from fault
+        raise _DroppedError(f"no connection: {reason}") from fault
     with response:
         resumed = response.status == 206
         if resumed and not _continues(response.headers, have, known):
@@ -291,36 +300,142 @@ def _try(url: str, part: Path, num_bytes: int | None, report: Report) -> None:
             _discard(part)
             raise _DroppedError("the file has changed on the server")
         if have and not resumed:
-            _log.warning("%s: cannot be continued, the file has changed or the server cannot; starting again", url)
+            _log.warning(
+                "%s: cannot be continued, the file has changed or the server cannot; starting again", shown_address(url)
+            )
         have = have if resumed else 0
         length = response.headers.get("Content-Length", "")
-        total = have + int(length) if length.isdigit() else num_bytes
+        total = have + int(length) if re.fullmatch("[0-9]{1,18}", length) else num_bytes
         if num_bytes is not None and total != num_bytes:
             raise DataError(f"{url}: {total} bytes, expected {num_bytes}; give another --url, or --sha256")
         if total is not None:
             # Archive and contents lie side by side in the end, and the contents are hardly smaller.
-            _require_space(part.parent, 2 * total - have)
-        about = {"url": url, "validator": _validator(response.headers), "num_bytes": total}
+            require_space(part.parent, 2 * total - have)
+        about = {"url": shown_address(url), "address": _digest(url), "validator": _validator(response.headers)}
         with part.open("ab" if resumed else "wb") as file:
             if not resumed:
                 # After the old bytes are gone: they must never meet the new file's validator.
-                write_json(_sidecar(part), about)
+                write_json(_sidecar(part), about | {"num_bytes": total})
             report("downloading", have, total)
-            while chunk := _read(response.read):
-                file.write(chunk)
+            for chunk in _chunks(response):
                 have += len(chunk)
+                if total is None:
+                    require_space(part.parent, RESERVE_BYTES)
+                elif have > total:
+                    break
+                file.write(chunk)
                 report("downloading", have, total)
+    if total is not None and have > total:
+        _discard(part)
+        raise DataError(f"{url}: more than the {total} bytes that it should have; give another --url, or --sha256")
     if total is not None and have != total:
         raise _DroppedError(f"the connection dropped after {have} of {total} bytes")
     if total is None:
         write_json(_sidecar(part), about | {"num_bytes": have})
 
 
-def _read(read: Callable[[int], bytes]) -> bytes:
+def _open(url: str, headers: Mapping[str, str]) -> Any:
+    """Ask for an address; a user and a password in it are sent in a header that no other server is given."""
+    if url.startswith("file:"):
+        require_regular(Path(unquote(urlsplit(url).path)))
+    scheme, slashes, rest = url.partition("://")
+    host = re.split("[/?#]", rest, maxsplit=1)[0]
+    user, at, _ = host.rpartition("@")
+    request = urllib.request.Request(scheme + slashes + rest.removeprefix(user + at), headers=dict(headers))
+    if at:
+        pair = unquote(user) if ":" in user else f"{unquote(user)}:"
+        request.add_unredirected_header("Authorization", f"Basic {base64.b64encode(pair.encode()).decode()}")
+    with _watched() as connect:
+        return urllib.request.build_opener(_Redirects, _Http(connect), _Https(connect)).open(
+            request, timeout=_TIMEOUT_S
+        )
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """From http to http or https, and from https to https."""
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> urllib.request.Request | None:
+        """Refuse any other."""
+        scheme = urlsplit(urljoin(req.full_url, newurl)).scheme
+        if scheme != "https" and (scheme, req.type) != ("http", "http"):
+            raise DataError(f"{req.full_url}: leads to {newurl}, which is not followed; give another --url")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+class _Http(urllib.request.HTTPHandler):
+    def __init__(self, connect: Callable[..., socket.socket]) -> None:
+        super().__init__()
+        self._connect = connect
+
+    def http_open(self, req: urllib.request.Request) -> Any:
+        return self.do_open(partial(_connection, HTTPConnection, self._connect), req)
+
+
+class _Https(urllib.request.HTTPSHandler):
+    def __init__(self, connect: Callable[..., socket.socket]) -> None:
+        super().__init__()
+        self._connect = connect
+
+    def https_open(self, req: urllib.request.Request) -> Any:
+        return self.do_open(partial(_connection, HTTPSConnection, self._connect), req)
+
+
+def _connection(kind: type[HTTPConnection], connect: Callable[..., socket.socket], *args: Any, **kwargs: Any) -> Any:
+    made = kind(*args, **kwargs)
+    made._create_connection = connect  # type: ignore[attr-defined]
+    return made
+
+
+@contextmanager
+def _watched() -> Iterator[Callable[..., socket.socket]]:
+    """A way to connect that ends after :data:`WINDOW_S` if the block, which waits for the answer's head, does not.
+
+    A timeout of the socket alone starts again with every byte.
+    """
+    watched: list[socket.socket] = []
+
+    def connect(*args: Any, **kwargs: Any) -> socket.socket:
+        made = socket.create_connection(*args, **kwargs)
+        # A second handle, since TLS takes the first one over.
+        watched.append(made.dup())
+        return made
+
+    def end() -> None:
+        for connection in watched:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    timer = Timer(WINDOW_S, end)
+    timer.daemon = True
+    timer.start()
     try:
-        return read(_CHUNK)
-    except (OSError, HTTPException) as fault:
-        raise _DroppedError(f"the connection dropped: {fault}") from fault
+        yield connect
+    finally:
+        timer.cancel()
+        for connection in watched:
+            connection.close()
+
+
+def _chunks(response: Any) -> Iterator[bytes]:
+    """What a server sends, as it comes; one that trickles is given up."""
+    began, received = time.monotonic(), 0
+    while True:
+        try:
+            # Not read: it waits until so many bytes are there, however slowly they come.
+            chunk = response.read1(_CHUNK)
+        except (OSError, HTTPException) as fault:
+            raise _DroppedError(f"the connection dropped: {one_line(fault)}") from fault
+        if not chunk:
+            return
+        yield chunk
+        received += len(chunk)
+        elapsed = time.monotonic() - began
+        if elapsed >= WINDOW_S:
+            if received < LEAST_RATE * elapsed:
+                raise _DroppedError(f"only {received} bytes came in {elapsed:.0f} seconds")
+            began, received = time.monotonic(), 0
 
 
 def _validator(headers: HTTPMessage) -> str | None:
@@ -342,8 +457,14 @@ def _left(url: str, part: Path) -> tuple[int, Mapping[str, object]]:
         have = part.stat().st_size
     except (OSError, ValueError):
         return 0, {}
-    same = isinstance(known, dict) and known.get("url") == url
+    same = isinstance(known, dict) and known.get("address") == _digest(url)
     return (have, known) if same and (known.get("validator") or have == known.get("num_bytes")) else (0, {})
+
+
+def _digest(url: str) -> str:
+    """What tells an address from another, without the user and the password in it."""
+    bare = re.sub("(?<=://)[^/?#]*@", "", url)
+    return hashlib.blake2b(bare.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
 
 
 def _sidecar(part: Path) -> Path:
@@ -353,12 +474,6 @@ def _sidecar(part: Path) -> Path:
 def _discard(part: Path) -> None:
     part.unlink(missing_ok=True)
     _sidecar(part).unlink(missing_ok=True)
-
-
-def _require_space(folder: Path, num_bytes: int) -> None:
-    free = shutil.disk_usage(folder).free
-    if free < num_bytes:
-        raise OutputError(f"{folder}: {free / 1e6:.0f} MB free, {num_bytes / 1e6:.0f} MB needed; choose another --out")
 
 
 def _check(part: Path, url: str, digest: str | None) -> str:
@@ -378,48 +493,17 @@ def _check(part: Path, url: str, digest: str | None) -> str:
 
 def _unpack(archive: Path, destination: Path, holds: str, report: Report) -> None:
     """Unpack to a new folder, whole or not at all; a single folder around everything is left out."""
-    try:
-        with tempfile.TemporaryDirectory(prefix=f".{destination.name}.", dir=destination.parent) as scratch:
-            top = Path(scratch) / "unpacked"
-            top.mkdir()
+    with written_whole(destination) as temporary:
+        temporary.mkdir()
+        unpack(archive, temporary, partial(report, "unpacking"))
+        # macOS packs its own files beside the one folder.
+        entries = [entry for entry in temporary.iterdir() if not entry.name.startswith((".", "__MACOSX"))]
+        if len(entries) == 1 and entries[0].is_dir():
+            inner = entries[0].replace(temporary.with_name(f"{temporary.name}.inner"))
             try:
-                _extract(archive, top, report)
-            except _CORRUPT as fault:
-                raise DataError(f"{archive}: cannot be unpacked: {fault}; it was removed, fetch it again") from fault
-            # macOS packs its own files beside the one folder.
-            entries = [entry for entry in top.iterdir() if not entry.name.startswith((".", "__MACOSX"))]
-            if len(entries) == 1:
-                top = entries[0]
-            if not (top / holds).is_dir():
-                raise DataError(f"{archive}: no folder {holds}/ in the archive; is it the right one? It was removed")
-            top.replace(destination)
-    except OSError as fault:
-        raise OutputError(f"{destination}: cannot be written: {fault.strerror or fault}; make room") from fault
-
-
-def _extract(archive: Path, folder: Path, report: Report) -> None:
-    size = archive.stat().st_size
-    if zipfile.is_zipfile(archive):
-        with zipfile.ZipFile(archive) as packed:
-            members = packed.infolist()
-            for member in members:
-                path = PurePosixPath(member.filename.replace("\\", "/"))
-                if path.is_absolute() or ".." in path.parts:
-                    raise DataError(f"{archive}: member '{member.filename}' reaches outside; it was removed")
-            _require_space(folder, sum(member.file_size for member in members))
-            done = 0
-            for member in members:
-                packed.extract(member, folder)
-                done += member.compress_size
-                report("unpacking", done, size)
-    elif tarfile.is_tarfile(archive):
-        with archive.open("rb") as file, tarfile.open(fileobj=file) as packed_tar:
-            for entry in packed_tar:
-                packed_tar.extract(entry, folder, filter="data")
-                report("unpacking", file.tell(), size)
-            # The members end before the stream does, and only its end has the checksum of what was unpacked.
-            while packed_tar.fileobj is not None and packed_tar.fileobj.read(2**20):
-                pass
-    else:
-        with archive.open("rb") as file:
-            raise DataError(f"{archive}: neither zip nor tar, begins with {file.read(20)!r}; it was removed")
+                shutil.rmtree(temporary)
+                inner.replace(temporary)
+            finally:
+                shutil.rmtree(inner, ignore_errors=True)
+        if not (temporary / holds).is_dir():
+            raise DataError(f"{archive}: no folder {holds}/ in the archive; is it the right one? It was removed")

@@ -127,6 +127,7 @@ def resumed_recipe(folder: Path, data_path: str | Path | None = None) -> Recipe:
 
     Raises:
         CheckpointError: where the folder holds no run.
+        ConfigError: where the data's address had credentials, which are not kept, and is not given again.
     """
     for name in (RECIPE, STATE):
         if not (folder / name).is_file():
@@ -136,7 +137,10 @@ def resumed_recipe(folder: Path, data_path: str | Path | None = None) -> Recipe:
     # Everything: a corrupt file fails wherever the parser happens to stumble.
     except Exception as fault:
         raise CheckpointError(f"{folder / STATE}: corrupt; {BEST} and {LAST} beside it may still be used") from fault
-    return with_data_path(load_recipe(folder / RECIPE), data_path)
+    recipe = with_data_path(load_recipe(folder / RECIPE), data_path)
+    if "***" in (recipe.data.path or ""):
+        raise ConfigError(f"{folder}: a run folder keeps no credentials; give the data's address again with --data")
+    return recipe
 
 
 def _open_splits(recipe: Recipe, skip_broken: bool) -> tuple[RoadData, dict[str, Sequence[Sample]], int]:
