@@ -27,7 +27,9 @@ def test_a_run_folder_keeps_no_credentials_and_a_resumed_run_is_given_them_again
 
 
 def test_results_hold_none(tmp_path: Path) -> None:
-    write_json(tmp_path / "scores.json", {"data": ADDRESS, "made": {"command": f"drivable evaluate --data '{ADDRESS}'"}})
+    write_json(
+        tmp_path / "scores.json", {"data": ADDRESS, "made": {"command": f"drivable evaluate --data '{ADDRESS}'"}}
+    )
     write_table(tmp_path / "table", [{"on": ADDRESS}])
     written = [path.read_text() for path in tmp_path.iterdir()]
     assert len(written) == 3

@@ -465,7 +465,7 @@ def test_without_any_length_the_disk_is_not_filled(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.says_length = False
-    free = iter(range(engine.RESERVE_BYTES + 100_000, 0, -(2**14)))
+    free = iter(range(engine.RESERVE_BYTES + 100_000, 0, -(2**16)))
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=next(free)))
     with pytest.raises(OutputError, match="MB free"):
         fetch_set("camvid", tmp_path)
