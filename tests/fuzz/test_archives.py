@@ -84,10 +84,12 @@ def unpacked_stays_inside(content: bytes) -> None:
         (root / "archive").write_bytes(content)
         folder = root / "in"
         folder.mkdir()
+        told = ""
         try:
             unpack(root / "archive", folder)
         except (DataError, OutputError) as fault:
-            assert len(str(fault).splitlines()) == 1, fault
+            told = str(fault)
+        assert len(told.splitlines()) <= 1
         assert sorted(path.name for path in root.iterdir()) == ["archive", "in", "outside"]
         assert (root / "outside").read_bytes() == b"mine"
         for path in folder.rglob("*"):
