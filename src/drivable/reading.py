@@ -138,6 +138,8 @@ def reading(
 def _said(fault: Exception) -> str:
     if isinstance(fault, OSError):
         return fault.strerror or str(fault)
+    if isinstance(strerror := getattr(fault, "strerror", None), str):  # Of FFmpeg's errors.
+        return one_line(strerror)
     if isinstance(fault, KeyError):
         return f"no key {one_line(fault)}"
     return one_line(str(fault)) or type(fault).__name__

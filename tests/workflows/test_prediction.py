@@ -18,7 +18,7 @@ from drivable.errors import ConfigError, DataError, OutputError
 from drivable.evaluation import evaluate
 from drivable.labels import BDD100K_DRIVABLE, LabelSet
 from drivable.models import build_model
-from drivable.prediction import find_sources, overlay_frames, predict, read_frames, read_video_info, video_writer
+from drivable.prediction import Frame, find_sources, overlay_frames, predict, read_frames, read_video_info, video_writer
 from drivable.segmenter import Image as Pixels
 from drivable.segmenter import LabelMap, TorchSegmenter, load
 from drivable.segmenter.protocol import Origin
@@ -54,8 +54,8 @@ def segmenter() -> TorchSegmenter:
 def film(tmp_path: Path) -> Path:
     path = tmp_path / "film.mp4"
     with video_writer(path, SIZE, Fraction(10)) as write:
-        for frame in render_drive(3, 12, SIZE, 10):
-            write(frame.image)
+        for index, frame in enumerate(render_drive(3, 12, SIZE, 10)):
+            write(Frame(frame.image, Fraction(index, 10), Fraction(1, 10)))
     return path
 
 
@@ -150,8 +150,9 @@ def test_overlay_frames_keep_order(film: Path) -> None:
     overlays = list(overlay_frames(BrightIsDirect(), frames))
     assert len(overlays) == 12
     for frame, overlay in zip(frames, overlays, strict=True):
-        dark = frame.mean(axis=2) <= 127
-        assert np.array_equal(overlay[dark], frame[dark])
+        dark = frame.pixels.mean(axis=2) <= 127
+        assert np.array_equal(overlay.pixels[dark], frame.pixels[dark])
+        assert (overlay.time, overlay.duration) == (frame.time, frame.duration)
 
 
 def test_video_info(film: Path) -> None:
@@ -159,10 +160,14 @@ def test_video_info(film: Path) -> None:
     assert (info.size, info.fps, info.num_frames) == (SIZE, 10, 12)
 
 
-def test_odd_frames_are_encoded(tmp_path: Path) -> None:
-    with video_writer(tmp_path / "odd.mp4", (37, 61), Fraction(25)) as write:
-        write(half_bright())
-    assert read_video_info(tmp_path / "odd.mp4").size == (36, 60)
+@pytest.mark.parametrize("size", [(37, 61), (1, 1), (1, 50), (50, 1), (2, 3)])
+def test_odd_frames_are_filled_up(size: tuple[int, int], tmp_path: Path) -> None:
+    pixels = half_bright(size)
+    with video_writer(tmp_path / "odd.mp4", size, Fraction(25)) as write:
+        write(Frame(pixels, Fraction(0), Fraction(1, 25)))
+    (frame,) = read_frames(tmp_path / "odd.mp4")
+    assert frame.pixels.shape == (size[0] + size[0] % 2, size[1] + size[1] % 2, 3)
+    assert np.abs(frame.pixels[: size[0], : size[1]].astype(int) - pixels).mean() < 12
 
 
 CODECS = {"mkv": "libx264", "webm": "libvpx", "avi": "mpeg4", "ts": "libx264", "mpg": "mpeg2video", "mov": "libx264"}
@@ -202,8 +207,8 @@ def cut_film(tmp_path: Path) -> Path:
     """An MPEG stream that ends in the middle: its header does not know."""
     path = tmp_path / "cut.mp4"
     with video_writer(path, SIZE, Fraction(10)) as write:
-        for frame in render_drive(3, 40, SIZE, 10):
-            write(frame.image)
+        for index, frame in enumerate(render_drive(3, 40, SIZE, 10)):
+            write(Frame(frame.image, Fraction(index, 10), Fraction(1, 10)))
     content = path.read_bytes()
     path.write_bytes(content[: len(content) * 6 // 10])
     return path

@@ -33,7 +33,7 @@ def demo(
     from drivable.evaluation import ModelPredictions, evaluate
     from drivable.evaluation.report import Report, galleries, write_report
     from drivable.files import write_json
-    from drivable.prediction import find_sources, predict, video_writer
+    from drivable.prediction import Frame, find_sources, predict, video_writer
     from drivable.progress import progress
     from drivable.segmenter import load
     from drivable.training import train
@@ -61,8 +61,8 @@ def demo(
 
     _say(f"4/5 segmenting a rendered drive of {_NUM_FRAMES} frames")
     with progress("rendering", _NUM_FRAMES) as advance, video_writer(film, _SIZE, Fraction(_FPS)) as write:
-        for frame in render_drive(_DRIVE_SEED, _NUM_FRAMES, _SIZE, _FPS):
-            write(frame.image)
+        for index, frame in enumerate(render_drive(_DRIVE_SEED, _NUM_FRAMES, _SIZE, _FPS)):
+            write(Frame(frame.image, Fraction(index, _FPS), Fraction(1, _FPS)))
             advance()
     with progress("segmenting", _NUM_FRAMES) as advance:
         predict(segmenter, find_sources([str(film)]), out / "segmented", on_item=advance)

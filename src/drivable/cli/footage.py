@@ -35,7 +35,8 @@ def score_unlabelled(
         )
     rows, results = [], {}
     groups: dict[str, tuple[int | None, Iterator[Pixels], bool]] = {
-        str(path): (read_video_info(path).num_frames, read_frames(path), True) for path in sources.videos
+        str(path): (read_video_info(path).num_frames, (frame.pixels for frame in read_frames(path)), True)
+        for path in sources.videos
     }
     if sources.pictures:
         pictures = (read_image(path) for path in sources.pictures)

@@ -25,13 +25,14 @@ def predict(
     json: JsonOption = None,
 ) -> None:
     """Write overlays and label maps of pictures, and overlay videos of videos."""
+    from drivable.errors import one_line
     from drivable.files import make_folder, write_json
     from drivable.prediction import find_sources, read_video_info
     from drivable.prediction import predict as run_prediction
     from drivable.progress import progress
     from drivable.segmenter import load
 
-    sources = find_sources(source)
+    sources = find_sources(source, out)
     segmenter = load(model, device, precision=precision)
     make_folder(out)
     total: int | None = len(sources.pictures)
@@ -40,7 +41,9 @@ def predict(
         total = None if None in frames else len(sources.pictures) + sum(n for n in frames if n is not None)
     with progress("segmenting", total) as advance:
         result = run_prediction(segmenter, sources, out, skip_broken, advance)
-    print(f"{result.num_pictures} pictures and {result.num_frames} video frames segmented into {out}")
+    print(
+        f"{result.num_pictures} pictures and {result.num_frames} video frames segmented into {one_line(str(out), 1000)}"
+    )
     if result.broken:
         print(f"{len(result.broken)} left out or cut short", file=sys.stderr)
     if json is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
@@ -16,7 +16,7 @@ from drivable.data.pictures import Pixels, read_image
 from drivable.errors import DataError, OutputError
 from drivable.files import written_whole
 from drivable.prediction.sources import Sources
-from drivable.prediction.video import read_frames, read_video_info, video_writer
+from drivable.prediction.video import Frame, read_frames, read_video_info, video_writer
 from drivable.segmenter import Segmenter
 
 _log = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ def predict(
     """Segment all sources.
 
     Writes ``overlays/<stem>.jpg`` and ``label_maps/<stem>.png`` (official ids, the picture's own size) for pictures
-    and ``<stem>.mp4`` (H.264) for videos, each whole or not at all.
+    and ``<stem>.mp4`` (H.264, each frame at its own time) for videos, each whole or not at all.
 
     Args:
         segmenter: what segments.
@@ -90,19 +90,20 @@ def predict(
     return result
 
 
-def overlay_frames(segmenter: Segmenter, frames: Iterable[Pixels]) -> Iterator[Pixels]:
+def overlay_frames(segmenter: Segmenter, frames: Iterable[Frame]) -> Iterator[Frame]:
     """Segment frames and draw the result over each.
 
     Args:
         segmenter: what segments.
-        frames: RGB (H, W, 3) uint8.
+        frames: of a video.
 
     Yields:
-        RGB (H, W, 3) uint8.
+        frames of the same size at the same times.
     """
     for batch in _groups(frames, _BATCH):
-        for frame, label_map in zip(batch, segmenter.segment_batch(batch), strict=True):
-            yield draw_overlay(frame, label_map, segmenter.labels)
+        label_maps = segmenter.segment_batch([frame.pixels for frame in batch])
+        for frame, label_map in zip(batch, label_maps, strict=True):
+            yield replace(frame, pixels=draw_overlay(frame.pixels, label_map, segmenter.labels))
 
 
 def _predict_video(
@@ -116,7 +117,7 @@ def _predict_video(
     info = read_video_info(path)
     num_frames = 0
 
-    def until_damage() -> Iterator[Pixels]:
+    def until_damage() -> Iterator[Frame]:
         try:
             yield from read_frames(path)
         except DataError as fault:
@@ -124,7 +125,7 @@ def _predict_video(
                 raise
             _leave_out(result, fault, skip_broken)
 
-    with video_writer(destination, info.size, info.fps) as write:
+    with video_writer(destination, info.size, info.fps, info.pixel_aspect, info.time_base) as write:
         for overlay in overlay_frames(segmenter, until_damage()):
             write(overlay)
             num_frames += 1

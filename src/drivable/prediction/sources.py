@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import glob
+import itertools
+import logging
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from drivable.data.pictures import PICTURE_SUFFIXES
-from drivable.errors import DataError
+from drivable.errors import DataError, one_line
+from drivable.reading import reading, require_regular
 
+_log = logging.getLogger(__name__)
 VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".ts"})
 
 
@@ -26,14 +31,16 @@ class Sources:
     videos: tuple[Path, ...]
 
 
-def find_sources(names: Sequence[str]) -> Sources:
+def find_sources(names: Sequence[str], out: Path | None = None) -> Sources:
     """Resolve what the user named.
 
     A folder stands for the pictures and videos directly in it; a pattern is expanded (``**`` goes down), also where
-    the shell did not.
+    the shell did not. What lies in them and is no regular file is left out with a warning, and so are results of an
+    earlier run.
 
     Args:
         names: files, folders or glob patterns.
+        out: the folder that results go to, where it may lie inside of what is named.
 
     Raises:
         DataError: where a name leads to nothing, to an unknown kind of file, or two files would write the same
@@ -45,8 +52,9 @@ def find_sources(names: Sequence[str]) -> Sources:
     """
     found: dict[Path, None] = {}
     for name in names:
-        for path in _expand(name):
-            found[path] = None
+        with reading(one_line(name, 1000), DataError, "cannot be looked into"):
+            for path in _expand(name, out):
+                found[path] = None
     pictures = tuple(path for path in found if path.suffix.lower() in PICTURE_SUFFIXES)
     videos = tuple(path for path in found if path.suffix.lower() in VIDEO_SUFFIXES)
     for group in (pictures, videos):
@@ -54,23 +62,48 @@ def find_sources(names: Sequence[str]) -> Sources:
     return Sources(pictures, videos)
 
 
-def _expand(name: str) -> list[Path]:
+def _expand(name: str, out: Path | None) -> list[Path]:
     path = Path(name)
     known = PICTURE_SUFFIXES | VIDEO_SUFFIXES
+    shown = one_line(name, 1000)
     if path.is_dir():
-        inside = sorted(p for p in path.iterdir() if p.suffix.lower() in known and p.name[0] != ".")
-        if not inside:
-            raise DataError(f"{path}: no picture or video in this folder")
-        return inside
-    if path.is_file():
+        matches = [p for p in path.iterdir() if p.name[0] != "."]
+        root, nothing = path, f"{shown}: no picture or video in this folder"
+    elif os.path.lexists(path):
+        try:
+            require_regular(path)
+        except FileNotFoundError as fault:
+            raise DataError(f"{shown}: a link to nothing") from fault
         if path.suffix.lower() not in known:
-            raise DataError(f"{path}: not a picture or video by its suffix; known: {', '.join(sorted(known))}")
+            raise DataError(f"{shown}: not a picture or video by its suffix; known: {', '.join(sorted(known))}")
         return [path]
-    matches = sorted(Path(match) for match in glob.glob(name, recursive=True))  # noqa: PTH207 - Path.glob takes no absolute pattern
-    inside = [p for p in matches if p.is_file() and p.suffix.lower() in known]
+    else:
+        matches = [Path(match) for match in glob.glob(name, recursive=True)]  # noqa: PTH207 - Path.glob takes no absolute pattern
+        before_wildcards = itertools.takewhile(lambda part: not glob.has_magic(part), path.parts)
+        root = Path(*before_wildcards)
+        nothing = f"{shown}: no such file or folder, and no picture or video matches it as a pattern"
+    inside = [p for p in sorted(matches) if p.suffix.lower() in known and _is_source(p, root, out)]
     if not inside:
-        raise DataError(f"{name}: no such file or folder, and no picture or video matches it as a pattern")
+        raise DataError(nothing)
     return inside
+
+
+def _is_source(path: Path, root: Path, out: Path | None) -> bool:
+    """Whether what was found below ``root`` is to be segmented; says so where it is not."""
+    if not path.is_file():
+        if not path.is_dir():
+            _log.warning("left out: %s: not a regular file", one_line(str(path), 1000))
+        return False
+    if out is None:
+        return True
+    place, top, out = path.resolve().parent, root.resolve(), out.resolve()
+    of_pictures = (out / "overlays", out / "label_maps")
+    is_result = place in of_pictures and top not in of_pictures
+    if place == out and top in out.parents:
+        is_result = path.suffix.lower() in VIDEO_SUFFIXES
+    if is_result:
+        _log.warning("left out: %s: lies where results go", one_line(str(path), 1000))
+    return not is_result
 
 
 def _refuse_same_stem(paths: Sequence[Path]) -> None:
@@ -79,6 +112,6 @@ def _refuse_same_stem(paths: Sequence[Path]) -> None:
         other = seen.setdefault(path.stem, path)
         if other != path:
             raise DataError(
-                f"{path} and {other}: results are named by the stem, '{path.stem}', so one would overwrite "
-                "the other; predict them into different folders"
+                f"{one_line(str(path), 1000)} and {one_line(str(other), 1000)}: results are named by the stem, "
+                f"'{one_line(path.stem)}', so one would overwrite the other; predict them into different folders"
             )

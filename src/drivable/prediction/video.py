@@ -1,158 +1,424 @@
-"""Decode videos to RGB frames and encode frames to H.264."""
+"""Decode videos to RGB frames with their times, and encode such frames to H.264.
+
+FFmpeg gets a file that is already open, and may open nothing else: no name is taken for an address, and playlists and
+reference films lead nowhere.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 import av
 import numpy as np
-from av.container import InputContainer
-from av.error import FFmpegError
+from av.codec.context import Flags
+from av.container import InputContainer, OutputContainer
+from av.error import ArgumentError
+from av.stream import Disposition
+from av.video.frame import VideoFrame
+from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, VideoReformatter
 from av.video.stream import VideoStream
 
-from drivable.data.pictures import Pixels
-from drivable.errors import DataError
+from drivable.data.pictures import Pixels, resize_image
+from drivable.errors import DataError, OutputError, one_line
 from drivable.files import written_whole
+from drivable.prediction.container_size import stated_bytes
+from drivable.reading import check_size, limit, open_regular, reading
 
 _REMEDY = "copy it again, or take what is there with --skip-broken"
-# The sound of a film may outlast its pictures by this much.
-_TOLERATED_SECONDS, _TOLERATED_SHARE = 0.5, 0.02
+# FFmpeg's names of the containers that hold their film themselves.
+_CONTAINERS = "mov,matroska,avi,mpeg,mpegts,mpegvideo"
+_HEADER_STATES_END = ("mov", "matroska", "avi")
+# A header rounds.
+_TOLERATED_SECONDS, _TOLERATED_SHARE = Fraction(1, 2), Fraction(1, 50)
+# An index and tags follow the last frame.
+_TOLERATED_UNREAD = 0.1
+# Seconds; a time that goes back by more belongs to a clock that was set anew.
+_JITTER = Fraction(1)
+# Packets that are looked at to tell covers from films.
+_GLANCE = 1000
+# FFmpeg's numbers of matrices between RGB and YUV.
+_BT709, _BT601 = 1, 6
+_MATRICES, _NO_MATRIX = frozenset({_BT709, 4, 5, _BT601, 7, 9}), frozenset({0, 2, 3})
 
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a video's header says.
+    """What a video's header and first frame say.
 
     Args:
-        size: (height, width) in pixels, as shown: after rotation.
-        fps: frames per second.
+        size: (height, width) in pixels, upright.
+        fps: frames per second, on average.
         num_frames: estimated from the header, ``None`` where it says nothing; good for a progress bar.
+        pixel_aspect: width over height of a pixel as shown.
+        time_base: seconds; all times are multiples of it. ``None`` where the film does not say.
     """
 
     size: tuple[int, int]
     fps: Fraction
     num_frames: int | None
+    pixel_aspect: Fraction = Fraction(1)
+    time_base: Fraction | None = None
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One frame of a video.
+
+    Args:
+        pixels: RGB (H, W, 3) uint8, upright.
+        time: seconds on the film's own clock at which it is shown; later than that of the frame before.
+        duration: seconds for which it is shown.
+    """
+
+    pixels: Pixels
+    time: Fraction
+    duration: Fraction
 
 
 def read_video_info(path: Path) -> VideoInfo:
-    """Read a video's header.
+    """Read a video's header and the shape of its first frame.
 
     Raises:
-        DataError: where the file is missing, not a video, or holds no picture stream.
+        DataError: where the file is missing, not a regular file, not a video, or holds no frame.
     """
-    for first in read_frames(path):
-        size = (first.shape[0], first.shape[1])
-        break
-    else:
-        raise DataError(f"{path}: the video holds no readable frame")
-    with _opened(path) as stream:
-        fps = Fraction(stream.average_rate or stream.guessed_rate or 25)
-        duration = _duration(stream)
-        num_frames = stream.frames or (None if duration is None else round(duration * fps))
-    return VideoInfo(size, fps, num_frames)
+    with _opened(path) as film:
+        for frame in film.decoded():
+            on_its_side, _, _ = _orientation(frame)
+            size = (frame.width, frame.height) if on_its_side else (frame.height, frame.width)
+            break
+        else:
+            raise DataError(f"{film.where}: the video holds no readable frame")
+        aspect = Fraction(film.stream.sample_aspect_ratio or 1)
+        if not Fraction(1, 20) <= aspect <= 20:
+            aspect = Fraction(1)
+        end = film.stated_end()
+        num_frames = film.stream.frames or (None if end is None else round((end - film.start) * film.fps))
+        return VideoInfo(size, film.fps, num_frames, 1 / aspect if on_its_side else aspect, film.stream.time_base)
 
 
-def read_frames(path: Path) -> Iterator[Pixels]:
+def read_frames(path: Path) -> Iterator[Frame]:
     """Decode a video frame by frame.
 
+    Of several picture streams it takes the film, not its cover. Colours follow the film's own matrix and range. A frame
+    without a time follows the one before at the film's rate. Frames may change their size on the way.
+
     Yields:
-        RGB (H, W, 3) uint8, upright.
+        frames, in the order and at the times at which they are shown.
 
     Raises:
-        DataError: where the file is missing, not a video, or ends in the middle of its stream. Frames before the
-            damage have been yielded by then.
+        DataError: where the file is missing, not a regular file, not a video, or ends in the middle of its stream.
+            Frames before the damage have been yielded by then.
 
     Example:
         >>> sum(1 for _ in read_frames(Path("drive.mp4")))
         221
     """
-    with _opened(path) as stream:
-        stream.thread_type = "AUTO"
-        end = None
+    with _opened(path) as film:
+        clock, converter = _Clock(film), VideoReformatter()
+        held: Frame | None = None
         try:
-            for frame in stream.container.decode(stream):  # type: ignore[attr-defined]
-                turns = round(frame.rotation / 90) % 4
-                rgb = frame.to_ndarray(format="rgb24")
-                yield np.ascontiguousarray(np.rot90(rgb, turns)) if turns else rgb
-                end = frame.time
-        except FFmpegError as fault:
-            raise DataError(f"{path}: the video is damaged: {fault.strerror}; {_REMEDY}") from fault
-        # A file that was cut off often decodes without complaint; only its header promises more. Frame counts are no
-        # measure: trimmed films hold frames that are not shown, others have gaps.
-        duration = _duration(stream)
-        if end is not None and duration is not None:
-            start = float((stream.start_time or 0) * (stream.time_base or 0))
-            missing = float(duration) - (end - start)
-            if missing > max(_TOLERATED_SECONDS, _TOLERATED_SHARE * duration):
-                raise DataError(
-                    f"{path}: the video ends after {end - start:.1f} of {float(duration):.1f} seconds; {_REMEDY}"
-                )
+            for decoded in film.decoded():
+                time, duration = clock.read(decoded)
+                with reading(film.where, DataError, "colours cannot be converted to RGB"):
+                    pixels = _to_rgb(decoded, converter)
+                if held is not None:
+                    yield replace(held, duration=time - held.time)
+                held = Frame(pixels, time, duration)
+            if held is not None:
+                held = film.shown_to_the_end(held)
+        except DataError:
+            if held is not None:
+                yield held
+            raise
+        if held is not None:
+            yield held
 
 
-def _duration(stream: VideoStream) -> Fraction | None:
-    """Seconds that the header promises."""
-    container: InputContainer = stream.container  # type: ignore[assignment]
-    if container.format.name == "avi" and stream.frames and stream.average_rate:
-        # Its frames follow at one rate, and FFmpeg fits the duration to the bytes that are there.
-        return Fraction(stream.frames) / stream.average_rate
-    if stream.duration is not None and stream.time_base is not None:
-        return stream.duration * stream.time_base
-    return None if container.duration is None else Fraction(container.duration, av.time_base)
+class _Film:
+    """An open video.
+
+    Args:
+        where: its path, for messages.
+        file: of it.
+        container: FFmpeg's, over ``file``.
+        stream: of ``container``, that is the film.
+    """
+
+    def __init__(self, where: str, file: BinaryIO, container: InputContainer, stream: VideoStream) -> None:
+        self.where, self.file, self.container, self.stream = where, file, container, stream
+        self.tick = Fraction(stream.time_base or Fraction(1, 1000))
+        self.start = (stream.start_time or 0) * self.tick
+        fps = Fraction(stream.average_rate or stream.guessed_rate or 25)
+        self.fps = fps if Fraction(1, 3600) <= fps <= 1000 else Fraction(25)
+        self._last_byte = 0
+
+    def decoded(self) -> Iterator[VideoFrame]:
+        """All frames, as FFmpeg gives them.
+
+        Raises:
+            DataError: where the stream is damaged.
+        """
+        with reading(self.where, DataError, "the video is damaged", _REMEDY):
+            for packet in self.container.demux():
+                if packet.pos is not None:
+                    self._last_byte = max(self._last_byte, packet.pos + packet.size)
+                if packet.stream.index == self.stream.index:  # Those that flush a decoder have no other index.
+                    yield from self.stream.decode(packet)
+
+    def stated_end(self) -> Fraction | None:
+        """Second at which the stream ends, on the film's clock, where the header says so."""
+        kind = self.container.format.name.split(",")[0]
+        if kind not in _HEADER_STATES_END:
+            return None
+        if kind == "avi" and self.stream.frames and self.stream.average_rate:
+            # Its frames follow at one rate, and FFmpeg fits the duration to the bytes that are there.
+            return self.start + Fraction(self.stream.frames) / self.stream.average_rate
+        if self.stream.duration is not None:
+            return self.start + self.stream.duration * self.tick
+        with suppress(ValueError, ZeroDivisionError):  # Matroska's tags are text, and may say anything.
+            hours, minutes, seconds = self.stream.metadata.get("DURATION", "").split(":")
+            return int(hours) * 3600 + int(minutes) * 60 + Fraction(seconds)
+        if self.container.duration is not None and len(self.container.streams) == 1:
+            return self.start + Fraction(self.container.duration, av.time_base)
+        return None
+
+    def shown_to_the_end(self, last: Frame) -> Frame:
+        """The last frame, shown until the film ends.
+
+        Raises:
+            DataError: where something of the film is missing after it. A file that was cut off often decodes without
+                complaint; only its header promises more. Frame counts are no measure: trimmed films hold frames that
+                are not shown, others have gaps.
+        """
+        num_bytes, stated = self.file.seek(0, 2), stated_bytes(self.file)
+        if stated is not None and stated > num_bytes:
+            raise DataError(f"{self.where}: the video ends after {num_bytes} of {stated} bytes; {_REMEDY}")
+        end = self.stated_end()
+        if end is None or end <= last.time:
+            return last
+        shown, promised = last.time + last.duration - self.start, end - self.start
+        is_short = promised - shown > max(_TOLERATED_SECONDS, _TOLERATED_SHARE * promised)
+        # A last frame may stand for long. Frames that FFmpeg did not find are bytes that it did not read.
+        if is_short and self._last_byte < (1 - _TOLERATED_UNREAD) * num_bytes:
+            raise DataError(
+                f"{self.where}: the video ends after {float(shown):.1f} of {float(promised):.1f} seconds; {_REMEDY}"
+            )
+        return replace(last, duration=end - last.time)
+
+
+class _Clock:
+    """Gives each decoded frame its time, after that of the one before."""
+
+    def __init__(self, film: _Film) -> None:
+        self._tick, self._interval = film.tick, 1 / film.fps
+        self._last: Fraction | None = None
+        self._next = film.start
+        self._shift = Fraction(0)
+
+    def read(self, frame: VideoFrame) -> tuple[Fraction, Fraction]:
+        """Time and duration of a frame in seconds, the duration as the film states or implies it."""
+        duration = frame.duration * self._tick if frame.duration > 0 else self._interval
+        time = self._next if frame.pts is None else frame.pts * self._tick + self._shift
+        if self._last is not None and time <= self._last:
+            if time < self._last - _JITTER:
+                self._shift += self._next - time
+                time = self._next
+            else:
+                time = self._last + min(self._tick, Fraction(1, 10_000))
+        self._last, self._next = time, time + duration
+        return time, duration
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[VideoStream]:
-    if not path.is_file():
-        raise DataError(f"{path}: no such video")
+def _opened(path: Path) -> Iterator[_Film]:
+    where = one_line(str(path), 1000)
     try:
-        container = av.open(path)
-    except FFmpegError as fault:
-        raise DataError(
-            f"{path}: not a readable video ({fault.strerror}); was its recording or copy cut off?"
-        ) from fault
-    with container:
-        if not container.streams.video:
-            raise DataError(f"{path}: no picture stream in this file")
-        yield container.streams.video[0]
+        file = open_regular(path)
+    except FileNotFoundError as fault:
+        raise DataError(f"{where}: no such video") from fault
+    except OSError as fault:
+        raise DataError(f"{where}: not a readable video: {fault.strerror or fault}") from fault
+    with file, _demuxer(where, file) as container:
+        with reading(where, DataError, "not a readable video"):
+            stream = _film_stream(where, file, container)
+            if stream.height and stream.width:
+                try:
+                    check_size(stream.height, stream.width)
+                except DataError as fault:
+                    raise DataError(f"{where}: {fault}") from fault
+            # Also where the header does not know, and later frames are larger.
+            stream.options["max_pixels"] = str(limit("DRIVABLE_MAX_PIXELS"))
+            stream.thread_type = "AUTO"
+            film = _Film(where, file, container, stream)
+        yield film
+
+
+def _demuxer(where: str, file: BinaryIO) -> InputContainer:
+    options = {
+        "format_whitelist": _CONTAINERS,
+        "protocol_whitelist": "none",
+        "max_pixels": str(limit("DRIVABLE_MAX_PIXELS")),
+    }
+    with reading(
+        where, DataError, "not a readable video (MP4, Matroska, AVI or MPEG)", "was its recording or copy cut off?"
+    ):
+        if not file.seek(0, 2):
+            raise DataError(f"{where}: the file is empty")
+        file.seek(0)
+        try:
+            return av.open(file, "r", options=options, metadata_errors="replace")
+        except ArgumentError as fault:  # Of FFmpeg's own, where the kind of file is none of these.
+            raise DataError(f"{where}: not a video (MP4, Matroska, AVI or MPEG); convert it") from fault
+
+
+def _film_stream(where: str, file: BinaryIO, container: InputContainer) -> VideoStream:
+    """The picture stream that is no cover; of several the default one, then the largest."""
+    streams = [
+        stream
+        for stream in container.streams.video
+        if stream.codec_context is not None and not stream.disposition & Disposition.attached_pic
+    ]
+    if not streams:
+        raise DataError(f"{where}: no picture stream in this file")
+    if len(streams) > 1:
+        # Not every cover is marked as one, but it is a single picture.
+        counts = dict.fromkeys((stream.index for stream in streams), 0)
+        place = file.tell()
+        with _demuxer(where, file) as glance:
+            for packet in islice(glance.demux(), _GLANCE):
+                if packet.size and packet.stream_index in counts:
+                    counts[packet.stream_index] += 1
+        file.seek(place)
+        moving = [stream for stream in streams if counts[stream.index] > 1]
+        streams = moving or streams
+    return max(streams, key=lambda s: (bool(s.disposition & Disposition.default), s.height * s.width))
+
+
+def _to_rgb(frame: VideoFrame, converter: VideoReformatter) -> Pixels:
+    """RGB (H, W, 3) uint8, upright, by the frame's own matrix and range."""
+    if not frame.format.is_rgb:
+        if frame.colorspace in _NO_MATRIX:
+            frame.colorspace = _usual_matrix(frame.height, frame.width)
+        elif frame.colorspace not in _MATRICES:
+            raise ValueError(f"matrix {frame.colorspace} of H.273, where BT.601, BT.709 or BT.2020 is expected")
+    rgb = np.asarray(converter.reformat(frame, format="rgb24").to_ndarray(), dtype=np.uint8)
+    on_its_side, mirrored, upside_down = _orientation(frame)
+    if on_its_side:
+        rgb = rgb.swapaxes(0, 1)
+    return np.ascontiguousarray(rgb[:: -1 if upside_down else 1, :: -1 if mirrored else 1])
+
+
+def _orientation(frame: VideoFrame) -> tuple[bool, bool, bool]:
+    """Whether rows and columns change places, and then whether columns and rows run backwards.
+
+    As the display matrix says, to the nearest quarter of a turn.
+    """
+    try:
+        matrix = frame.side_data["DISPLAYMATRIX"]  # type: ignore[typeddict-item]
+        a, b, _, c, d = (int(value) for value in np.frombuffer(matrix, dtype=np.int32)[:5])
+    except KeyError:
+        return False, False, False
+    except ValueError:  # PyAV lists no side data where one is of a kind that it does not know.
+        angle = math.radians(-frame.rotation)
+        a, b, c, d = round(math.cos(angle)), round(math.sin(angle)), -round(math.sin(angle)), round(math.cos(angle))
+    on_its_side = abs(b) + abs(c) > abs(a) + abs(d)
+    return (True, c < 0, b < 0) if on_its_side else (False, a < 0, d < 0)
+
+
+def _usual_matrix(height: int, width: int) -> int:
+    """What players take where a film does not say."""
+    return _BT709 if height >= 720 or width >= 1280 else _BT601
 
 
 class FrameWriter(Protocol):
     """Takes frames one by one."""
 
-    def __call__(self, frame: Pixels) -> None:
-        """Append RGB (H, W, 3) uint8."""
+    def __call__(self, frame: Frame) -> None:
+        """Append a frame."""
         ...
 
 
 @contextmanager
-def video_writer(path: Path, size: tuple[int, int], fps: Fraction) -> Iterator[FrameWriter]:
+def video_writer(
+    path: Path,
+    size: tuple[int, int],
+    fps: Fraction,
+    pixel_aspect: Fraction = Fraction(1),
+    time_base: Fraction | None = None,
+) -> Iterator[FrameWriter]:
     """Encode frames to an H.264 MP4 that any player shows; nothing is left where the block fails.
+
+    Each frame keeps its time and the last one its duration; the first begins the film. Colours are BT.709, from 720
+    lines or 1280 columns on with BT.709's matrix, below with BT.601's, in limited range, and tagged so: a player that
+    heeds tags and one that goes by the size show the same.
 
     Args:
         path: ends in ``.mp4``.
-        size: (height, width) of all frames; odd ones lose their last row or column, since 4:2:0 needs even sizes.
-        fps: frames per second.
+        size: (height, width) of the film. An odd one is filled up by repeating the last row or column, since 4:2:0
+            needs even sizes; frames of another size are scaled to it.
+        fps: frames per second, on average.
+        pixel_aspect: width over height of a pixel as shown.
+        time_base: seconds that all times are multiples of, so that they are kept exactly; otherwise to 1/90,000.
 
     Raises:
-        OutputError: where the place is not writable or the disk is full.
+        OutputError: where the place is not writable, the disk is full or H.264 knows no such frames.
 
     Example:
         >>> with video_writer(Path("out.mp4"), (360, 640), Fraction(25)) as write:
-        ...     write(frame)
+        ...     write(Frame(pixels, time=Fraction(0), duration=Fraction(1, 25)))
     """
-    height, width = size[0] // 2 * 2, size[1] // 2 * 2
-    with written_whole(path) as temporary, av.open(temporary, "w", options={"movflags": "faststart"}) as container:
-        stream = container.add_stream("libx264", rate=fps, options={"preset": "veryfast", "crf": "20"})
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+    odd_row, odd_column = size[0] % 2, size[1] % 2
+    matrix = _usual_matrix(*size)
+    ticks = _ticks_per_second(time_base)
+    converter, start, last = VideoReformatter(), None, -1
+    with written_whole(path) as temporary, _muxer(temporary) as container:
+        # Without B-frames the muxer knows how long each frame lasts, the last one too.
+        stream = container.add_stream("libx264", rate=fps, options={"preset": "veryfast", "crf": "20", "bf": "0"})
+        context = stream.codec_context
+        context.height, context.width, context.pix_fmt = size[0] + odd_row, size[1] + odd_column, "yuv420p"
+        context.sample_aspect_ratio, context.time_base = pixel_aspect, Fraction(1, ticks)
+        context.flags |= Flags.frame_duration
+        context.colorspace, context.color_range = matrix, ColorRange.MPEG
+        context.color_primaries, context.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
 
-        def write(frame: Pixels) -> None:
-            pixels = np.ascontiguousarray(frame[:height, :width])
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        def write(frame: Frame) -> None:
+            nonlocal start, last
+            pixels = resize_image(frame.pixels, size)
+            if odd_row or odd_column:
+                pixels = np.pad(pixels, ((0, odd_row), (0, odd_column), (0, 0)), mode="edge")
+            start = frame.time if start is None else start
+            last = max(last + 1, round((frame.time - start) * ticks))
+            with reading(one_line(str(path), 1000), OutputError, "cannot be written as H.264"):
+                encoded = converter.reformat(
+                    VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24"),
+                    format="yuv420p",
+                    dst_colorspace=Colorspace.ITU709 if matrix == _BT709 else Colorspace.ITU601,
+                    dst_color_range=ColorRange.MPEG,
+                )
+                encoded.pts, encoded.time_base = last, Fraction(1, ticks)
+                encoded.duration = max(1, round(frame.duration * ticks))
+                container.mux(stream.encode(encoded))
 
         yield write
-        container.mux(stream.encode())
+        with reading(one_line(str(path), 1000), OutputError, "cannot be written as H.264"):
+            container.mux(stream.encode())
+            container.close()
+
+
+def _muxer(path: Path) -> OutputContainer:
+    # "+" keeps what the muxer does by default: colours are told in the container too.
+    return av.open(f"file:{path}", "w", format="mp4", options={"movflags": "+faststart"})
+
+
+def _ticks_per_second(time_base: Fraction | None) -> int:
+    ticks = (time_base or Fraction(1, 90_000)).denominator
+    while ticks < 10_000:
+        ticks *= 2
+    return min(ticks, 1_000_000)
