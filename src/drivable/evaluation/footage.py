@@ -24,6 +24,8 @@ from drivable.segmenter import LabelMap, Segmenter
 
 # Motion is estimated on pictures of this height; it need not be exact to the pixel.
 _FLOW_HEIGHT = 180
+# Of either side, in pixels: OpenCV's flow crashes on narrower ones.
+_LEAST_FLOW_SIZE = 32
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class FootageScores:
             thresholded confidence, Garg et al. 2022), with its interval over frames.
         accuracy_at_home: pixel accuracy on the labelled pictures that the model was calibrated on.
         stability: ``strict3`` between each frame's label map and the one before, moved along the optical flow; NaN for
-            pictures that do not follow each other.
+            pictures that do not follow each other or are too small.
         flicker: share of pixels that change class between two frames, likewise.
         road: mean share of a frame that is called drivable.
     """
@@ -89,7 +91,8 @@ def score_footage(
         label_map, confidence = most_probable(segmenter.probabilities(frame))
         sure.append(float((confidence >= calibration.threshold).mean()))
         road.append(float((label_map != labels.background_id).mean()))
-        if are_consecutive and before is not None and before[0].shape == frame.shape:
+        is_large = min(_flow_size(frame)) >= _LEAST_FLOW_SIZE
+        if are_consecutive and is_large and before is not None and before[0].shape == frame.shape:
             agreements.append(_agreement(before, (frame, label_map), labels))
         before = frame, label_map
     if not sure:
@@ -108,8 +111,7 @@ def score_footage(
 
 def _agreement(before: tuple[Pixels, LabelMap], now: tuple[Pixels, LabelMap], labels: LabelSet) -> NDArray[np.int64]:
     """(K, K): pixels by class before, moved along with the picture, and class now."""
-    height, width = now[1].shape
-    small = (min(_FLOW_HEIGHT, height), max(1, round(width * min(_FLOW_HEIGHT, height) / height)))
+    small = _flow_size(now[0])
     greys = [cv2.cvtColor(resize_image(image, small), cv2.COLOR_RGB2GRAY) for image, _ in (now, before)]
     flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST).calc(greys[0], greys[1], None)  # type: ignore[call-overload]
     rows, columns = np.mgrid[: small[0], : small[1]].astype(np.float32)
@@ -125,6 +127,11 @@ def _agreement(before: tuple[Pixels, LabelMap], now: tuple[Pixels, LabelMap], la
     )
     # What comes into the picture from outside was not there before.
     return count_pixels(np.asarray(moved, dtype=np.uint8), new, labels.num_classes, labels.ignore_id)
+
+
+def _flow_size(frame: Pixels) -> tuple[int, int]:
+    height, width, _ = frame.shape
+    return min(_FLOW_HEIGHT, height), max(1, round(width * min(_FLOW_HEIGHT, height) / height))
 
 
 def _changed(counts: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -32,6 +32,8 @@ from drivable.prediction.container_size import stated_bytes
 from drivable.reading import check_size, limit, open_regular, reading
 
 _REMEDY = "copy it again, or take what is there with --skip-broken"
+# FFmpeg refuses frames of too many pixels without a word where no header says their size.
+_DOUBT = "was its recording or copy cut off, or are its frames larger than DRIVABLE_MAX_PIXELS?"
 # FFmpeg's names of the containers that hold their film themselves.
 _CONTAINERS = "mov,matroska,avi,mpeg,mpegts,mpegvideo"
 _HEADER_STATES_END = ("mov", "matroska", "avi")
@@ -165,7 +167,8 @@ class _Film:
         Raises:
             DataError: where the stream is damaged.
         """
-        with reading(self.where, DataError, "the video is damaged", _REMEDY):
+        has_size = self.stream.height > 0 and self.stream.width > 0
+        with reading(self.where, DataError, "the video is damaged", _REMEDY if has_size else _DOUBT):
             for packet in self.container.demux():
                 if packet.pos is not None:
                     self._last_byte = max(self._last_byte, packet.pos + packet.size)
@@ -266,9 +269,7 @@ def _demuxer(where: str, file: BinaryIO) -> InputContainer:
         "protocol_whitelist": "none",
         "max_pixels": str(limit("DRIVABLE_MAX_PIXELS")),
     }
-    with reading(
-        where, DataError, "not a readable video (MP4, Matroska, AVI or MPEG)", "was its recording or copy cut off?"
-    ):
+    with reading(where, DataError, "not a readable video (MP4, Matroska, AVI or MPEG)", _DOUBT):
         if not file.seek(0, 2):
             raise DataError(f"{where}: the file is empty")
         file.seek(0)
