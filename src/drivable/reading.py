@@ -21,7 +21,7 @@ from drivable.errors import ConfigError, DataError, DrivableError, one_line
 
 # Environment variable to (default, what it bounds).
 LIMITS: Mapping[str, tuple[int, str]] = {
-    "DRIVABLE_MAX_PIXELS": (120_000_000, "pixels of one image, mask or labelled size"),
+    "DRIVABLE_MAX_PIXELS": (120_000_000, "pixels of one image, mask, frame of a film or labelled size"),
     "DRIVABLE_MAX_NETWORK_PIXELS": (2**25, "pixels that a network works at"),
     "DRIVABLE_MAX_CORNERS": (20_000, "corners of one polygon"),
     "DRIVABLE_MAX_DEPTH": (64, "levels of nesting in JSON, YAML and XML"),

@@ -1,5 +1,7 @@
 """Pictures and videos in, overlays, label maps and H.264 out."""
 
+import os
+import shutil
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -272,6 +274,60 @@ def test_sources(tmp_path: Path) -> None:
     (tmp_path / "a.png").touch()
     with pytest.raises(DataError, match="results are named by the stem, 'a'"):
         find_sources([str(tmp_path)])
+
+
+@pytest.mark.parametrize("kind", ["pipe", "endless", "loop", "nothing"])
+@pytest.mark.parametrize("suffix", ["jpg", "mp4"])
+def test_what_is_no_regular_file_is_left_out_of_a_folder(
+    kind: str, suffix: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    Image.fromarray(half_bright()).save(tmp_path / "a.png")
+    odd = tmp_path / f"odd.{suffix}"
+    if kind == "pipe":
+        os.mkfifo(odd)
+    else:
+        odd.symlink_to({"endless": "/dev/zero", "loop": odd, "nothing": tmp_path / "missing"}[kind])
+    for name in (tmp_path, tmp_path / "*"):
+        caplog.clear()
+        found = find_sources([str(name)])
+        assert (found.pictures, found.videos) == ((tmp_path / "a.png",), ())
+        assert caplog.messages == [f"left out: {odd}: not a regular file"]
+    with pytest.raises(DataError, match=rf"odd\.{suffix}: "):
+        find_sources([str(odd)])
+
+
+def test_results_of_an_earlier_run_are_no_sources(film: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "deep").mkdir()
+    film.rename(tmp_path / "deep/film.mp4")
+    Image.fromarray(half_bright()).save(tmp_path / "deep/road.jpg")
+    for out in (tmp_path / "deep/out", tmp_path / "out"):
+        for name in ("**/*", "deep/**"):
+            for _ in range(2):
+                found = find_sources([str(tmp_path / name)], out)
+                assert [path.name for path in found.pictures + found.videos] == ["road.jpg", "film.mp4"]
+                predict(BrightIsDirect(), found, out)
+        assert "lies where results go" in caplog.text
+        shutil.rmtree(out)
+    # Beside the pictures, too; and who names results gets them.
+    find_and_predict = find_sources([str(tmp_path / "deep/*.jpg")], tmp_path / "deep")
+    predict(BrightIsDirect(), find_and_predict, tmp_path / "deep")
+    assert len(find_sources([str(tmp_path / "deep/**/*.jpg")], tmp_path / "deep").pictures) == 1
+    assert len(find_sources([str(tmp_path / "deep/overlays")], tmp_path / "deep").pictures) == 1
+
+
+def test_a_film_and_a_picture_of_one_stem_have_results_of_their_own(film: Path, tmp_path: Path) -> None:
+    Image.fromarray(half_bright()).save(tmp_path / "film.png")
+    result = predict(BrightIsDirect(), find_sources([str(tmp_path)]), tmp_path / "out")
+    assert (result.num_pictures, result.num_frames) == (1, 12)
+    written = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*")}
+    assert written == {"film.mp4", "overlays/film.jpg", "label_maps/film.png"}
+
+
+@pytest.mark.parametrize("name", ["a\nb.mp4", "\udcff.mp4", "x" * 300, "\0"])
+def test_odd_names_are_told_on_one_line(name: str) -> None:
+    with pytest.raises(DataError) as caught:
+        find_sources([name])
+    assert str(caught.value).isprintable()
 
 
 class FromMasks(BrightIsDirect):
