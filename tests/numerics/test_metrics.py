@@ -11,8 +11,9 @@ from torchmetrics.classification import (
     MulticlassRecall,
 )
 
+from drivable.evaluation import Evaluation, PictureScore
 from drivable.labels import BDD100K_DRIVABLE, LabelSet
-from drivable.metrics import PROTOCOLS, ConfusionMatrix, compute_scores, count_pixels
+from drivable.metrics import COLUMNS, PROTOCOLS, ConfusionMatrix, compute_scores, count_pixels
 
 
 def scores_of(counts: list[list[float]]) -> tuple[float, float, float, float]:
@@ -54,6 +55,53 @@ def test_official_evaluator_step_by_step() -> None:
     assert compute_scores(matrix.counts.numpy(), BDD100K_DRIVABLE).protocols["bdd-official"] == pytest.approx(
         ious[:2].mean()
     )
+
+
+def official_mean(truth: np.ndarray, guess: np.ndarray) -> tuple[float, list[float]]:
+    """What BDD100K's evaluator computes of label maps, written again from its description, in percent."""
+    truth = np.where(truth == 255, 2, truth).astype(int)
+    present = sorted(set(np.unique(truth).tolist()) - {2})
+    kept = truth < 2
+    hist = np.bincount(3 * truth[kept] + np.minimum(guess, 2)[kept], minlength=9).reshape(3, 3)
+    union = hist.sum(1) + hist.sum(0) - np.diag(hist)
+    ious = [hist[k, k] / union[k] if union[k] else 0.0 for k in (0, 1)]
+    return (float(np.mean([ious[k] for k in present])) if present else float("nan")), ious
+
+
+@pytest.mark.parametrize(
+    ("counts", "mean", "ious"),
+    [
+        # A class without a label that is predicted: 90.5, where a mean over both would be 45.2.
+        ([[905, 95, 0], [0, 0, 0], [0, 0, 0]], 0.905, (0.905, 0.0)),
+        ([[0, 0, 0], [10, 80, 10], [0, 0, 50]], 0.8, (0.0, 0.8)),
+        # Neither labelled nor predicted.
+        ([[60, 0, 40], [0, 0, 0], [7, 0, 9]], 0.6, (0.6, 0.0)),
+        # Labelled and never found.
+        ([[60, 0, 40], [0, 0, 10], [0, 0, 9]], 0.3, (0.6, 0.0)),
+        # Predicted on true background only, which is dropped.
+        ([[60, 0, 40], [0, 0, 0], [0, 99, 9]], 0.6, (0.6, 0.0)),
+        ([[0, 0, 0], [0, 0, 0], [5, 5, 9]], float("nan"), (0.0, 0.0)),
+    ],
+)
+def test_official_mean_takes_the_classes_that_occur(
+    counts: list[list[int]], mean: float, ious: tuple[float, float]
+) -> None:
+    table = np.array(counts)
+    truth, guess = (np.repeat(ids.ravel(), table.ravel()) for ids in np.indices((3, 3)))
+    assert official_mean(truth, guess) == (pytest.approx(mean, nan_ok=True), pytest.approx(list(ious)))
+    official = PROTOCOLS["bdd-official"]
+    assert compute_scores(table, BDD100K_DRIVABLE).protocols["bdd-official"] == pytest.approx(mean, nan_ok=True)
+    assert official.class_ious(table.astype(float), BDD100K_DRIVABLE) == pytest.approx(np.array(ious))
+    assert official.score(np.stack([table, table]).astype(float), BDD100K_DRIVABLE) == pytest.approx(mean, nan_ok=True)
+
+
+def test_an_evaluation_gives_the_official_mean_and_its_interval() -> None:
+    counts = np.array([[905, 95, 0], [0, 0, 0], [0, 50, 10]])
+    pictures = tuple(PictureScore(key, counts, np.zeros(len(COLUMNS)), 100.0, {}, None, 0) for key in ("a", "b", "c"))
+    evaluation = Evaluation(BDD100K_DRIVABLE, pictures, 0, None, None)
+    assert vars(evaluation.protocols["bdd-official"]) == pytest.approx({"value": 0.905, "low": 0.905, "high": 0.905})
+    assert evaluation.class_ious["bdd-official"]["alternative"].value == 0
+    assert "bdd-official leaves it out of its mean" in evaluation.notes[0]
 
 
 def test_against_torchmetrics() -> None:

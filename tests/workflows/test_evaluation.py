@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -440,6 +441,17 @@ def test_what_moves_with_the_picture_is_steady_and_what_flickers_is_not() -> Non
     assert steady.out_of_domain == pytest.approx(1 - 1 / 0.95)
     with pytest.raises(DataError, match="no frame"):
         score_footage(Stripes(flickers=False), calibration, [], are_consecutive=True)
+
+
+def test_without_a_background_nothing_is_said_of_road() -> None:
+    from drivable.checkpoint import Calibration
+
+    stripes = Stripes(flickers=False)
+    stripes.labels = replace(BDD100K_DRIVABLE, background=None)
+    calibration = Calibration(1.0, threshold=0.9, accuracy=0.95, fitted_on="nothing")
+    found = score_footage(stripes, calibration, moving_frames()[:2], are_consecutive=True)
+    assert found.to_dict()["road"] is None
+    assert found.stability.value > 0.9
 
 
 def test_a_shipped_model_is_not_overwritten(

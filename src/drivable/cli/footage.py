@@ -61,5 +61,7 @@ def score_unlabelled(
         title=f"without labels; at home ({calibration.fitted_on}) accuracy is {calibration.accuracy:.4f}",
     )
     print("a model that is wrong and sure looks at home, and one that never changes is steady: see docs/scores.md")
+    if segmenter.labels.background_id is None:
+        print(f"{', '.join(segmenter.labels.names)}: no background among these classes, so no share of road")
     if json is not None:
         write_json(json, results)

@@ -128,14 +128,16 @@ class Evaluation:
                 ious = protocol.class_ious(self.counts, self.labels)
                 sides = two_sided(self.counts, self.labels)
                 drawn = np.concatenate([per_batch_ious(sides[chunk]) for chunk in draws(self.num_pictures)])
+                mean, means = mean_iou(ious), mean_iou(drawn)
             else:
-                ious = protocol.class_ious(self.counts.sum(axis=0), self.labels)
-                drawn = protocol.class_ious(sums, self.labels)
+                total = self.counts.sum(axis=0)
+                ious, mean = protocol.class_ious(total, self.labels), protocol.score(total, self.labels)
+                drawn, means = protocol.class_ious(sums, self.labels), protocol.score(sums, self.labels)
             classes = {
                 label: interval(float(ious[k]), drawn[:, k])
                 for k, label in enumerate(protocol.class_names(self.labels))
             }
-            result[name] = (interval(float(mean_iou(ious)), mean_iou(drawn)), classes)
+            result[name] = (interval(float(mean), means), classes)
         return result
 
     @cached_property
@@ -160,7 +162,11 @@ class Evaluation:
         for k, name in enumerate(self.labels.names):
             if table[k].sum() == 0:
                 num_seen = int(table[:, k].sum())
-                said = f"predicted in {num_seen:,} pixels, so its IoU is 0" if num_seen else "absent, so no mean has it"
+                said = (
+                    f"predicted in {num_seen:,} pixels, so its IoU is 0; bdd-official leaves it out of its mean"
+                    if num_seen
+                    else "absent, so no mean has it"
+                )
                 notes.append(f"{name}: no pixel of it is labelled; {said}")
         return notes
 

@@ -40,7 +40,7 @@ class FootageScores:
         stability: ``strict3`` between each frame's label map and the one before, moved along the optical flow; NaN for
             pictures that do not follow each other or are too small.
         flicker: share of pixels that change class between two frames, likewise.
-        road: mean share of a frame that is called drivable.
+        road: mean share of a frame that is called drivable; ``None`` without a background class, since all would be.
     """
 
     num_frames: int
@@ -48,7 +48,7 @@ class FootageScores:
     accuracy_at_home: float
     stability: Interval
     flicker: Interval
-    road: float
+    road: float | None
 
     @property
     def out_of_domain(self) -> float:
@@ -90,7 +90,8 @@ def score_footage(
     for frame in frames:
         label_map, confidence = most_probable(segmenter.probabilities(frame))
         sure.append(float((confidence >= calibration.threshold).mean()))
-        road.append(float((label_map != labels.background_id).mean()))
+        if labels.background_id is not None:
+            road.append(float((label_map != labels.background_id).mean()))
         is_large = min(_flow_size(frame)) >= _LEAST_FLOW_SIZE
         if are_consecutive and is_large and before is not None and before[0].shape == frame.shape:
             agreements.append(_agreement(before, (frame, label_map), labels))
@@ -106,7 +107,9 @@ def score_footage(
         strict3 = PROTOCOLS["strict3"]
         stability = interval(float(strict3.score(counts.sum(axis=0), labels)), strict3.score(drawn, labels))
         flicker = interval(float(_changed(counts.sum(axis=0))), _changed(drawn))
-    return FootageScores(len(sure), estimated, calibration.accuracy, stability, flicker, float(np.mean(road)))
+    return FootageScores(
+        len(sure), estimated, calibration.accuracy, stability, flicker, float(np.mean(road)) if road else None
+    )
 
 
 def _agreement(before: tuple[Pixels, LabelMap], now: tuple[Pixels, LabelMap], labels: LabelSet) -> NDArray[np.int64]:

@@ -28,7 +28,7 @@ class Doubt:
     """Share of a picture's labelled pixels, 0..1, that a sure model contradicts, by kind.
 
     Args:
-        swapped: road of another class.
+        swapped: road of another class; of classes without a background all that is contradicted.
         missing: road that is labelled background.
         surplus: background that is labelled road.
     """

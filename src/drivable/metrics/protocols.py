@@ -2,7 +2,7 @@
 
 They are pure functions of confusion matrices, (..., K, K) with rows for the true class and columns for the predicted
 one, so that a thousand resampled data sets are scored at once. A class that neither occurs nor is predicted has no IoU
-(0 / 0 is NaN) and is left out of means.
+(0 / 0 is NaN) and is left out of means. A protocol that bears another's name does as that one does, in this too.
 """
 
 from __future__ import annotations
@@ -31,11 +31,14 @@ class Protocol:
         meaning: in a line, for tables.
         class_names: of the classes that the mean goes over, from a label set.
         class_ious: tables (..., K, K) and a label set -> (..., C) in 0..1, one for each of those names.
+        of_true_classes: whether the mean goes over the classes that occur in the truth only, so that one which is
+            merely predicted does not count.
     """
 
     meaning: str
     class_names: Callable[[LabelSet], tuple[str, ...]]
     class_ious: Callable[[Table, LabelSet], Table]
+    of_true_classes: bool = False
 
     def score(self, tables: Table, labels: LabelSet) -> Table:
         """Tables (..., K, K) -> mean IoU (...) in 0..1.
@@ -44,7 +47,11 @@ class Protocol:
             >>> float(PROTOCOLS["strict3"].score(np.diag([1.0, 2.0, 3.0]), BDD100K_DRIVABLE))
             1.0
         """
-        return mean_iou(self.class_ious(tables, labels))
+        ious = self.class_ious(tables, labels)
+        if self.of_true_classes:
+            ids = [labels.names.index(name) for name in self.class_names(labels)]
+            ious = np.where(tables.sum(axis=-1)[..., ids] > 0, ious, np.nan)
+        return mean_iou(ious)
 
 
 def strict3(tables: Table, labels: LabelSet) -> Table:
@@ -57,11 +64,12 @@ def bdd_official(tables: Table, labels: LabelSet) -> Table:
 
     False positives on background cost nothing. There, a true 255 becomes background, which is dropped likewise, and a
     prediction of 3 or more becomes background; both come to the same here, where ignored pixels never enter and
-    predictions are classes. What it prints as ``Acc`` is precision.
+    predictions are classes. A class that does not occur has 0, and its mean is that of the classes that do. What it
+    prints as ``Acc`` is precision.
     """
     dropped = tables.copy()
     dropped[..., labels.background_id, :] = 0
-    return foreground2(dropped, labels)
+    return np.nan_to_num(foreground2(dropped, labels))
 
 
 def foreground2(tables: Table, labels: LabelSet) -> Table:
@@ -112,7 +120,10 @@ PROTOCOLS = {
         "all classes, background included, one matrix over the data set", lambda labels: labels.names, strict3
     ),
     "bdd-official": Protocol(
-        "BDD100K's evaluator: pixels of true background are dropped", _foreground_names, bdd_official
+        "BDD100K's evaluator: pixels of true background are dropped, classes without a label not in the mean",
+        _foreground_names,
+        bdd_official,
+        of_true_classes=True,
     ),
     "foreground2": Protocol(
         "direct and alternative, false positives on background counted", _foreground_names, foreground2
