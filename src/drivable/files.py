@@ -131,7 +131,7 @@ def cache_file(room: str, key: str, suffix: str) -> Path:
         'inspections'
     """
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    digest = hashlib.blake2b(key.encode(), digest_size=12).hexdigest()
+    digest = hashlib.blake2b(key.encode(errors="surrogateescape"), digest_size=12).hexdigest()
     return home / "drivable" / room / f"{digest}.{suffix}"
 
 
@@ -162,7 +162,8 @@ def check_name(name: str, what: str) -> str:
     if (
         name in ("", ".", "..")
         or any(c in "/\\" or ord(c) < 32 or ord(c) == 127 for c in name)
-        or len(os.fsencode(name)) > 255
+        or len(name.encode(errors="replace")) > 255
+        or any("\ud800" <= c < "\udc80" or "\udcff" < c <= "\udfff" for c in name)  # No bytes of a file name.
     ):
         raise DataError(f"{what} '{one_line(name, 80)}': expected a file name without slashes and control characters")
     return name
@@ -220,11 +221,17 @@ def make_folder(path: Path) -> Path:
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text whole or not at all, addresses in it without their credentials.
 
+    Names of files that are not UTF-8 keep their bytes.
+
     Raises:
         OutputError: where the place is not writable or the disk is full.
     """
+    try:
+        content = shown_address(text).encode(errors="surrogateescape")
+    except UnicodeEncodeError as fault:
+        raise OutputError(f"{path}: cannot be written: {one_line(fault)}") from fault
     with written_whole(path) as temporary:
-        temporary.write_text(shown_address(text), encoding="utf-8")
+        temporary.write_bytes(content)
 
 
 def write_table(stem: Path, rows: Sequence[Mapping[str, Any]], title: str = "") -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from drivable.errors import ConfigError
+from drivable.errors import ConfigError, one_line
 
 RGB = tuple[int, int, int]
+_MAX_NAME = 200
+_UNSEEN = ("Cc", "Cs", "Zl", "Zp")
 
 
 @dataclass(frozen=True)
@@ -40,16 +43,21 @@ class LabelSet:
     ignore_id: int = 255
 
     def __post_init__(self) -> None:
+        if not all(_is_name(name) for name in self.names):
+            got = one_line(list(self.names))
+            raise ConfigError(f"labels: names must be one line of text, of at most {_MAX_NAME} characters, got {got}")
         if len(self.names) < 2 or len(set(self.names)) != len(self.names):
-            raise ConfigError(f"labels: names must be two or more different names, got {list(self.names)}")
+            raise ConfigError(f"labels: names must be two or more different names, got {one_line(list(self.names))}")
         if len(self.colors) != len(self.names):
             raise ConfigError(f"labels: got {len(self.colors)} colours for {len(self.names)} names; give one each")
-        if any(len(color) != 3 or not all(0 <= v <= 255 for v in color) for color in self.colors):
-            raise ConfigError(f"labels: colours must be RGB triples of 0..255, got {list(self.colors)}")
+        if any(len(color) != 3 or not all(_is_byte(v) for v in color) for color in self.colors):
+            raise ConfigError(f"labels: colours must be RGB triples of 0..255, got {one_line(list(self.colors))}")
         if self.background is not None and self.background not in self.names:
-            raise ConfigError(f"labels: background '{self.background}' is not one of {list(self.names)}")
-        if not self.num_classes <= self.ignore_id <= 255:
-            raise ConfigError(f"labels: ignore_id must be {self.num_classes}..255, got {self.ignore_id}")
+            raise ConfigError(
+                f"labels: background '{one_line(self.background, 80)}' is not one of {one_line(list(self.names))}"
+            )
+        if not (_is_byte(self.ignore_id) and self.ignore_id >= self.num_classes):
+            raise ConfigError(f"labels: ignore_id must be {self.num_classes}..255, got {one_line(self.ignore_id, 24)}")
 
     @property
     def num_classes(self) -> int:
@@ -88,17 +96,29 @@ class LabelSet:
         Raises:
             ConfigError: where a field is missing or contradicts another.
         """
-        try:
-            return cls(
-                names=tuple(str(name) for name in values["names"]),
-                colors=tuple((int(r), int(g), int(b)) for r, g, b in values["colors"]),
-                background=values.get("background"),
-                ignore_id=int(values.get("ignore_id", 255)),
-            )
-        except (KeyError, TypeError, ValueError) as fault:
+        names, colors = (values.get(key) if isinstance(values, dict) else None for key in ("names", "colors"))
+        if not isinstance(names, list | tuple) or not isinstance(colors, list | tuple):
             raise ConfigError(
-                f"labels: expected names, colors, background and ignore_id, got {values!r} ({fault})"
-            ) from fault
+                f"labels: expected lists of names and colors, background and ignore_id, got {one_line(values)}"
+            )
+        if not all(isinstance(color, list | tuple) for color in colors):
+            raise ConfigError(f"labels: colours must be RGB triples of 0..255, got {one_line(colors)}")
+        return cls(
+            names=tuple(names),
+            colors=tuple(tuple(color) for color in colors),
+            background=values.get("background"),
+            ignore_id=values.get("ignore_id", 255),
+        )
+
+
+def _is_name(name: object) -> bool:
+    """Text that a table and a plot can show: without control characters and halves of characters."""
+    is_short = isinstance(name, str) and name.strip() and len(name) <= _MAX_NAME
+    return bool(is_short) and not any(unicodedata.category(c) in _UNSEEN for c in str(name))
+
+
+def _is_byte(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 255
 
 
 BDD100K_DRIVABLE = LabelSet(

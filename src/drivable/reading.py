@@ -22,6 +22,8 @@ from drivable.errors import ConfigError, DataError, DrivableError, one_line
 # Environment variable to (default, what it bounds).
 LIMITS: Mapping[str, tuple[int, str]] = {
     "DRIVABLE_MAX_PIXELS": (120_000_000, "pixels of one image, mask, frame of a film or labelled size"),
+    "DRIVABLE_MAX_FILE_BYTES": (2**32, "bytes of an image, a table or a list, which are read whole"),
+    "DRIVABLE_MAX_JPEG_SCANS": (100, "scans of a JPEG, each of which goes over all of its pixels"),
     "DRIVABLE_MAX_NETWORK_PIXELS": (2**25, "pixels that a network works at"),
     "DRIVABLE_MAX_CORNERS": (20_000, "corners of one polygon"),
     "DRIVABLE_MAX_DEPTH": (64, "levels of nesting in JSON, YAML and XML"),
@@ -29,6 +31,10 @@ LIMITS: Mapping[str, tuple[int, str]] = {
     "DRIVABLE_MAX_YAML_BYTES": (2**20, "bytes of a YAML file"),
     "DRIVABLE_MAX_UNPACKED_RATIO": (100, "times its own size that an archive may unpack to"),
 }
+
+
+class LimitError(DataError):
+    """More than a limit allows; :func:`reading` says where."""
 
 
 class Readable(Protocol):
@@ -71,7 +77,7 @@ def check_limit(name: str, got: int, what: str) -> None:
     """
     most = limit(name)
     if got > most:
-        raise DataError(f"{one_line(got, 24)} {what}, more than the limit of {most}; {name} raises it")
+        raise LimitError(f"{one_line(got, 24)} {what}, more than the limit of {most}; {name} raises it")
 
 
 def check_size(height: object, width: object, most: str = "DRIVABLE_MAX_PIXELS") -> tuple[int, int]:
@@ -93,7 +99,7 @@ def check_size(height: object, width: object, most: str = "DRIVABLE_MAX_PIXELS")
     for value in (height, width):
         is_whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
         if not is_whole or isinstance(value, bool) or not 0 < value < 2**31:  # type: ignore[operator]
-            raise DataError(
+            raise LimitError(
                 f"a size of {one_line(height, 24)} x {one_line(width, 24)}; expected pixels, height x width"
             )
         numbers.append(int(value))  # type: ignore[call-overload]
@@ -107,7 +113,8 @@ def reading(
 ) -> Iterator[None]:
     """The boundary of a reader: whatever a parser throws inside leaves as the reader's own error, in one line.
 
-    Faults of ``error``'s own kind pass as they are; other kinds of ours are told again as ``error``.
+    Faults of ``error``'s own kind pass as they are, since they say where; limits do not, and are told again with the
+    place, as are our faults of other kinds.
 
     Args:
         where: the file, for the message.
@@ -126,6 +133,8 @@ def reading(
     """
     try:
         yield
+    except LimitError as fault:
+        raise error(f"{where}: {fault}") from fault
     except error:
         raise
     except Exception as fault:
@@ -171,15 +180,43 @@ def open_regular(file: Readable) -> BinaryIO:
     return file.open("rb")
 
 
-def read_text(file: Path) -> str:
+def read_bytes(file: Readable) -> bytes:
+    """All bytes of a file.
+
+    Raises:
+        OSError: see :func:`open_regular`.
+        DataError: where there are more than ``DRIVABLE_MAX_FILE_BYTES``.
+    """
+    most = limit("DRIVABLE_MAX_FILE_BYTES")
+    with open_regular(file) as stream:
+        if isinstance(file, Path):  # Before a file full of holes is read.
+            check_limit("DRIVABLE_MAX_FILE_BYTES", os.fstat(stream.fileno()).st_size, "bytes")
+        content = stream.read(most + 1)
+    check_limit("DRIVABLE_MAX_FILE_BYTES", len(content), "bytes")
+    return content
+
+
+def read_text(file: Path, errors: str = "strict") -> str:
     """A text file in UTF-8, with or without a byte-order mark.
+
+    Args:
+        file: to read.
+        errors: what becomes of bytes that are not UTF-8; ``surrogateescape`` keeps those of file names.
 
     Raises:
         OSError: see :func:`open_regular`.
         UnicodeDecodeError: where it is not UTF-8.
+        DataError: where it is longer than ``DRIVABLE_MAX_FILE_BYTES``.
     """
-    with open_regular(file) as stream:
-        return stream.read().decode("utf-8-sig")
+    return read_bytes(file).decode("utf-8-sig", errors)
+
+
+def is_named(file: Path) -> bool:
+    """Whether a folder has something of that name, be it no regular file or a link that leads nowhere.
+
+    Who reads an optional file asks this: what is there but not readable is told, not passed over.
+    """
+    return file.exists() or (isinstance(file, Path) and file.is_symlink())
 
 
 def parse_json(text: str | bytes) -> Any:
@@ -208,8 +245,12 @@ def parse_json(text: str | bytes) -> Any:
     raise _too_deep("JSON")
 
 
-def parse_yaml(text: str) -> Any:
+def parse_yaml(text: str, as_text: bool = False) -> Any:
     """Parse YAML of plain values, within the limits on bytes, depth and values.
+
+    Args:
+        text: the YAML.
+        as_text: leave every value the text that was written: ``no``, ``on``, ``null`` and ``007`` may be names.
 
     Raises:
         DataError: where a limit is passed, or an alias stands for something that holds it.
@@ -219,10 +260,12 @@ def parse_yaml(text: str) -> Any:
     Example:
         >>> parse_yaml("size: [360, 640]")
         {'size': [360, 640]}
+        >>> parse_yaml("names: [yes, 0]", as_text=True)
+        {'names': ['yes', '0']}
     """
     check_limit("DRIVABLE_MAX_YAML_BYTES", len(text), "bytes of YAML")
     try:
-        values = yaml.load(text, _Loader)
+        values = yaml.load(text, _TextLoader if as_text else _Loader)
     except RecursionError as fault:
         raise _too_deep("YAML") from fault
     check_limit("DRIVABLE_MAX_YAML_NODES", _num_values(values), "values, each alias counted as what it stands for")
@@ -254,6 +297,12 @@ _Loader.add_implicit_resolver(
 )
 
 
+class _TextLoader(_Loader):
+    """Values without an explicit tag are text."""
+
+    yaml_implicit_resolvers = {"<": _Loader.yaml_implicit_resolvers["<"]}  # Merge keys.  # noqa: RUF012
+
+
 def _num_values(values: Any) -> int:
     """How many values parsed YAML stands for, a shared one counted each time it is met; refuses what is too deep."""
     most = limit("DRIVABLE_MAX_DEPTH")
@@ -274,7 +323,7 @@ def _num_values(values: Any) -> int:
     return walk(values, frozenset())[0]
 
 
-def _too_deep(what: str) -> DataError:
-    return DataError(
+def _too_deep(what: str) -> LimitError:
+    return LimitError(
         f"{what} nested more deeply than the limit of {limit('DRIVABLE_MAX_DEPTH')}; DRIVABLE_MAX_DEPTH raises it"
     )

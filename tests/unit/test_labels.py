@@ -31,6 +31,13 @@ def test_label_set_survives_plain_values() -> None:
         ({"colors": ((0, 0, 0), (0, 0, 300))}, "RGB triples"),
         ({"background": "sky"}, "'sky' is not one of"),
         ({"ignore_id": 1}, "ignore_id must be 2..255"),
+        ({"ignore_id": float("inf")}, "ignore_id must be 2..255, got inf"),
+        ({"colors": ((0, 0, float("nan")), (1, 1, 1))}, "RGB triples"),
+        ({"colors": ((0, 0, True), (1, 1, 1))}, "RGB triples"),
+        ({"names": ("a", " ")}, "one line of text"),
+        ({"names": ("a", "b\n")}, "one line of text"),
+        ({"names": ("a", "\ud800")}, "one line of text"),
+        ({"names": ("a", 3)}, "one line of text"),
     ],
 )
 def test_contradictions_are_refused(changes: dict[str, object], message: str) -> None:
@@ -42,3 +49,26 @@ def test_contradictions_are_refused(changes: dict[str, object], message: str) ->
 def test_nearest_match_asks_only_where_something_is_close() -> None:
     assert nearest_match("unett", ["fcn", "unet"]) == "did you mean 'unet'? known: fcn, unet"
     assert nearest_match("zzz", ["fcn", "unet"]) == "known: fcn, unet"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"names": "abc"},
+        {"names": None},
+        {"names": [["direct"], 1, 2]},
+        {"colors": "abc"},
+        {"colors": [1, 2, 3]},
+        {"colors": [[1, 2, float("inf")]] * 3},
+        {"colors": [[1, 2, 10**400]] * 3},
+        {"background": ["background"]},
+        {"ignore_id": float("inf")},
+        {"ignore_id": "255"},
+        {"ignore_id": None},
+    ],
+)
+def test_plain_values_that_are_no_label_set(change: dict[str, object]) -> None:
+    with pytest.raises(ConfigError, match=r"^labels: [^\n]{1,400}$"):
+        LabelSet.from_dict(BDD100K_DRIVABLE.to_dict() | change)
+    with pytest.raises(ConfigError, match="labels: expected lists of names"):
+        LabelSet.from_dict([])  # type: ignore[arg-type]

@@ -7,7 +7,17 @@ import pytest
 
 from drivable.errors import CheckpointError, ConfigError, DataError, one_line
 from drivable.files import check_name, inside
-from drivable.reading import LIMITS, check_size, limit, open_regular, parse_json, parse_yaml, read_text, reading
+from drivable.reading import (
+    LIMITS,
+    check_size,
+    is_named,
+    limit,
+    open_regular,
+    parse_json,
+    parse_yaml,
+    read_text,
+    reading,
+)
 
 BOMB = "a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n" + "\n".join(
     f"{b}: &{b} [{', '.join([f'*{a}'] * 10)}]" for a, b in zip("abcdefg", "bcdefgh", strict=True)
@@ -127,3 +137,37 @@ def test_values_are_shown_short() -> None:
 )
 def test_numbers_with_exponents_are_numbers_and_what_is_quoted_is_text(text: str, value: object) -> None:
     assert parse_yaml(text) == value
+
+
+def test_the_boundary_adds_the_place_to_a_limit() -> None:
+    said = r"^a\.yaml: YAML nested more deeply .* DRIVABLE_MAX_DEPTH"
+    with pytest.raises(CheckpointError, match=said), reading("a.yaml", CheckpointError):
+        parse_yaml("[" * 300 + "]" * 300)
+    # A reader inside a reader says the place once.
+    with pytest.raises(DataError, match=said), reading("b.yaml"), reading("a.yaml"):
+        parse_yaml("[" * 300 + "]" * 300)
+    with pytest.raises(DataError, match=r"^a\.png: a size of 0 x 5"), reading("a.png", DataError):
+        check_size(0, 5)
+
+
+def test_yaml_as_it_was_written() -> None:
+    text = "a: &a {no: 007}\nb: [yes, null, '1', 0x1f, 1e3]\nc: {<<: *a, 255: on}"
+    assert parse_yaml(text, as_text=True) == {
+        "a": {"no": "007"},
+        "b": ["yes", "null", "1", "0x1f", "1e3"],
+        "c": {"no": "007", "255": "on"},
+    }
+
+
+def test_what_is_named_but_not_there(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    assert is_named(tmp_path / "loop")
+    assert not is_named(tmp_path / "nothing")
+
+
+def test_a_long_file_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbfa\xff")
+    assert read_text(tmp_path / "a.txt", errors="surrogateescape") == "a\udcff"
+    monkeypatch.setenv("DRIVABLE_MAX_FILE_BYTES", "4")
+    with pytest.raises(DataError, match="5 bytes, more than the limit of 4; DRIVABLE_MAX_FILE_BYTES raises it"):
+        read_text(tmp_path / "a.txt")

@@ -255,6 +255,26 @@ def test_data_split_and_pack(run: Run, make_bdd100k: Callable[..., Path], tmp_pa
     assert (code, "add up to 1" in err) == (2, True)
 
 
+def test_data_split_obeys_ids(run: Run, make_bdd100k: Callable[..., Path]) -> None:
+    root = make_bdd100k(ids=tuple(f"{i:02d}" for i in range(20)))
+    for mask in (root / "labels/drivable/masks/train").iterdir():
+        Image.fromarray(np.array([1, 2, 0], dtype=np.uint8)[np.asarray(Image.open(mask))]).save(mask)  # As in 2018.
+    code, _, err = run("data", "split", root, "--name", "mine")
+    assert (code, "--ids 2018" in err) == (1, True)
+    assert run("data", "split", root, "--name", "mine", "--ids", "2018")[0] == 0
+    code, _, err = run("data", "split", root, "--name", "more", "--ids", "2019")
+    assert (code, "ids '2019' are unknown" in err) == (2, True)
+
+
+@pytest.mark.parametrize("name", ["../mine", "a/b", "", "..", "{root}/elsewhere"])
+def test_a_split_has_a_plain_name(name: str, run: Run, make_bdd100k: Callable[..., Path]) -> None:
+    root = make_bdd100k(ids=tuple(f"{i:02d}" for i in range(20)))
+    before = sorted(root.parent.rglob("*"))
+    code, _, err = run("data", "split", root, "--name", name.format(root=root.parent))
+    assert (code, "expected a file name" in err) == (2, True)
+    assert sorted(root.parent.rglob("*")) == before
+
+
 def test_data_pack_into_the_current_folder(
     run: Run, make_bdd100k: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,15 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 from drivable.data import open_data
-from drivable.data.inspection import Inspection, inspect
+from drivable.data.inspection import Inspection, example_sheet, inspect, write_page
 from drivable.data.inspection.examine import Record
 from drivable.data.inspection.findings import REMEDIES
 from drivable.data.inspection.likeness import alike
 from drivable.data.rendered import write_rendered_dataset
 from drivable.errors import DataError
+from drivable.files import write_json
 
 SIZE = (180, 320)
 
@@ -297,7 +299,81 @@ def test_interlaced_masks_are_read(copy: Path) -> None:
 
 def test_every_kind_has_a_remedy_and_a_test() -> None:
     notes = {"no-road", "dark", "speck", "seam", "drive-in-two-splits"}
-    assert set(PLANTED.values()) | notes == set(REMEDIES)
+    assert set(PLANTED.values()) | {"no-pairs", "absent-class"} | notes == set(REMEDIES)
+
+
+def test_not_one_pair(copy: Path) -> None:
+    shutil.rmtree(copy / "labels/drivable/masks")
+    (copy / "labels/drivable/masks/train").mkdir(parents=True)
+    found = look(copy)
+    (fault,) = found.errors
+    assert (fault.kind, fault.path) == ("no-pairs", str(copy))
+    assert "16 pictures without a label" in fault.message
+
+
+def own_folder(copy: Path, root: Path, ids: tuple[int, int, int], **described: object) -> Path:
+    """The copy in the layout ``folder``, its two road classes as one."""
+    (root / "masks").mkdir(parents=True)
+    (root / "images").mkdir()
+    for image in [*images(copy), *images(copy, "val")]:
+        shutil.copy(image, root / "images")
+    for mask in [*masks(copy), *masks(copy, "val")]:
+        pixels = np.array(ids, dtype=np.uint8)[np.array(Image.open(mask))]
+        Image.fromarray(pixels).save(root / "masks" / mask.name)
+    labels = {"names": ["other", "road"], "colors": [[0, 0, 0], [219, 94, 86]], "background": "other", **described}
+    (root / "labels.yaml").write_text(yaml.safe_dump(labels))
+    return root
+
+
+def test_masks_of_0_and_255_of_ones_own(copy: Path, tmp_path: Path) -> None:
+    root = own_folder(copy, tmp_path / "own", (255, 255, 0))
+    (fault,) = look(root).faults
+    assert (fault.kind, fault.path, fault.severity) == ("ids-0-255", str(root), "error")
+    assert "ids: {0: other, 255: road}" in fault.remedy
+    with pytest.raises(DataError, match="ids: {0: other, 255: road}"):
+        open_data(root)
+
+
+def test_a_class_that_may_be_what_is_ignored(copy: Path, tmp_path: Path) -> None:
+    described = {"names": ["other", "road", "lane"], "colors": [[0, 0, 0], [219, 94, 86], [9, 9, 9]]}
+    root = own_folder(copy, tmp_path / "own", (255, 1, 0), **described)
+    (fault,) = look(root).faults
+    assert (fault.kind, fault.path, fault.severity) == ("absent-class", str(root), "warning")
+    assert fault.message.startswith("lane: in no mask, and ")
+
+
+def test_names_of_any_bytes_and_any_signs(copy: Path, tmp_path: Path) -> None:
+    names = {"names": ["other", r"$\frac{$ <b>"]}
+    root = own_folder(copy, tmp_path / os.fsdecode(b"gr\xfcn"), (1, 1, 0), **names)
+    for place in (root / "images", root / "masks"):
+        file = sorted(place.iterdir())[0]
+        file.rename(file.with_name(os.fsdecode(b"stra\xdfe") + file.suffix))
+    for mask in sorted((root / "masks").iterdir()):
+        edit(mask, lambda pixels: np.ones_like(pixels))  # Road in the sky, so that there is something to tell.
+    (root / "attributes.csv").write_text("id,where\n" + images(copy)[1].stem + ",$a_{$\n")
+    data = open_data(root, confirmed=False)
+    found = inspect(data, cache=tmp_path / "cache.jsonl", num_workers=1)
+    assert inspect(data, cache=tmp_path / "cache.jsonl", num_workers=1) == found
+    assert any("stra\udcdfe" in fault.path for fault in found.faults)
+    write_page(tmp_path / "page.html", data, found, example_sheet(data))
+    assert b"stra\xdfe" in (tmp_path / "page.html").read_bytes()
+    write_json(tmp_path / "found.json", found.to_dict())
+    assert any("stra\udcdfe" in fault["path"] for fault in json.loads((tmp_path / "found.json").read_text())["faults"])
+
+
+def test_a_damaged_cache_is_passed_over(copy: Path, tmp_path: Path) -> None:
+    data = open_data(copy, confirmed=False)
+    cache = tmp_path / "cache.jsonl"
+    found = inspect(data, cache=cache, num_workers=1)
+    lines = cache.read_text().splitlines()
+    damaged = [
+        line.replace('"thumbnail": "', '"thumbnail": "AAAA')
+        if k % 2
+        else line.replace('"brightness": ', '"brightness": [], "x": ')
+        for k, line in enumerate(lines)
+    ]
+    cache.write_text("\n".join([*damaged, "[" * 10_000, "[]", "3"]))
+    assert inspect(data, cache=cache, num_workers=1) == found
 
 
 def test_notes(copy: Path) -> None:
@@ -337,7 +413,7 @@ def test_a_stopped_inspection_goes_on(copy: Path, tmp_path: Path) -> None:
 
 
 def test_records_survive_a_cache() -> None:
-    record = Record("a", [("hole", "label", "x")], (3, 4), {0: 5, 255: 7}, 1.5, "abc", "", 0.25)
+    record = Record("a", [("hole", "label", "x")], (3, 4), {0: 5, 255: 7}, 1.5, "abc", "QUFB" * 85 + "QQ==", 0.25)
     assert Record.from_dict(json.loads(json.dumps(record.to_dict()))) == record
 
 

@@ -124,9 +124,13 @@ def split(
 ) -> None:
     """Divide the labelled pictures at random, reproducibly; the defaults are the course's exact split."""
     from drivable.data import balanced_split, drive_of, open_data, seeded_split, select_split, write_split
-    from drivable.files import write_json
+    from drivable.files import check_name, write_json
 
-    data = open_data(path, layout)
+    try:
+        check_name(name, "--name")
+    except DataError as fault:
+        raise ConfigError(str(fault)) from fault
+    data = open_data(path, layout, ids)
     folder = data.root / "splits" / name
     if folder.exists():
         raise OutputError(f"{folder}: exists already; choose another --name or remove it")

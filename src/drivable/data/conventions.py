@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from drivable.data.pictures import Pixels, Stored, open_picture
-from drivable.errors import DataError
+from drivable.data.pictures import Pixels, Stored, open_mask, open_picture
+from drivable.errors import DataError, one_line
 from drivable.labels import BDD100K_DRIVABLE, RGB, LabelSet
 
 
@@ -22,11 +22,13 @@ class MaskConvention:
         name: for messages.
         values: mask value 0..255 -> class id or ignore id; for one-channel masks (palette masks by index).
         colors: RGB -> class id; for colour masks. Exactly one of ``values`` and ``colors`` is given.
+        is_told: whether the user said so, value by value; otherwise the layout does.
     """
 
     name: str
     values: Mapping[int, int] | None = None
     colors: Mapping[RGB, int] | None = None
+    is_told: bool = False
 
     def decode(self, file: Stored) -> Pixels:
         """Read a mask file.
@@ -39,9 +41,31 @@ class MaskConvention:
         """
         return self._from_colors(file) if self.colors is not None else self._from_values(file)
 
+    def from_numbers(self, numbers: Pixels, where: object) -> Pixels:
+        """The ids that mask values (H, W) uint8 mean.
+
+        Raises:
+            DataError: where there are unknown values, or this convention is one of colours.
+        """
+        if self.values is None:
+            raise DataError(f"{where}: one channel of ids, and {self.name} says what colours mean", kind="mask-format")
+        # The fastest way to the values that occur.
+        counts = cv2.calcHist([numbers], [0], None, [256], [0, 256]).ravel()
+        unknown = [int(value) for value in np.flatnonzero(counts) if value not in self.values]
+        if unknown:
+            raise DataError(
+                f"{where}: unknown ids {unknown[:8]}; {self.name} has {one_line(sorted(self.values))}",
+                kind="unknown-ids",
+            )
+        if all(value == class_id for value, class_id in self.values.items()):
+            return numbers
+        table = np.zeros(256, dtype=np.uint8)
+        table[list(self.values)] = list(self.values.values())
+        return np.asarray(cv2.LUT(numbers, table), dtype=np.uint8)
+
     def _from_values(self, file: Stored) -> Pixels:
         assert self.values is not None
-        picture = open_picture(file)
+        picture, bits = open_mask(file)
         if picture.mode == "1":
             picture = picture.convert("L")  # 0 and 255
         if picture.mode not in ("L", "P"):
@@ -50,18 +74,11 @@ class MaskConvention:
                 "grey or palette PNG",
                 kind="mask-format",
             )
-        # Pillow's histogram is the fastest way to the values that occur; a palette mask has one of its indices.
-        unknown = [value for value, count in enumerate(picture.histogram()) if count and value not in self.values]
-        if unknown:
-            raise DataError(
-                f"{file}: unknown ids {unknown[:8]}; {self.name} has {sorted(self.values)}", kind="unknown-ids"
-            )
-        raw = np.array(picture)
-        if all(value == class_id for value, class_id in self.values.items()):
-            return raw
-        table = np.zeros(256, dtype=np.uint8)
-        table[list(self.values)] = list(self.values.values())
-        return np.asarray(cv2.LUT(raw, table), dtype=np.uint8)
+        numbers = np.array(picture)
+        # Fewer bits hold the ids themselves, unless only their greys mean something, such as black and white.
+        if bits < 8 and any(0 < value < 2**bits for value in self.values):
+            numbers //= 255 // (2**bits - 1)
+        return self.from_numbers(numbers, file)
 
     def _from_colors(self, file: Stored) -> Pixels:
         assert self.colors is not None
@@ -81,7 +98,7 @@ class MaskConvention:
         if unknown.any():
             found = [[int(v) >> 16, int(v) >> 8 & 255, int(v) & 255] for v in np.unique(packed[unknown])[:4]]
             raise DataError(
-                f"{file}: unknown colours {found}; {self.name} has {[list(color) for color in self.colors][:40]}",
+                f"{file}: unknown colours {found}; {self.name} has {one_line([list(c) for c in self.colors])}",
                 kind="unknown-ids",
             )
         return np.asarray(np.array([ids[int(v)] for v in known], dtype=np.uint8)[places])
@@ -120,7 +137,7 @@ COLORS_2018 = MaskConvention(
 
 
 DRIVABLE_OR_NOT = LabelSet(("drivable", "background"), ((219, 94, 86), (0, 0, 0)), "background")
-YES_OR_NO = MaskConvention("a yes-or-no mask", values={0: 1, 255: 0})
+YES_OR_NO = MaskConvention("a yes-or-no mask", values={0: 1, 255: 0}, is_told=True)
 # What --ids names: a label set and what the masks' values mean in it.
 IDS: dict[str, tuple[LabelSet, MaskConvention]] = {
     "current": (BDD100K_DRIVABLE, CURRENT_IDS),
@@ -133,6 +150,28 @@ def identity_convention(labels: LabelSet) -> MaskConvention:
     """Masks that hold the label set's own ids."""
     ids = [*range(labels.num_classes), labels.ignore_id]
     return MaskConvention("this data's labels.yaml", values=dict(zip(ids, ids, strict=True)))
+
+
+def explain_0_and_255(present: Iterable[int], labels: LabelSet, convention: MaskConvention) -> tuple[str, str] | None:
+    """Say what is wrong with black and white masks that are read as class 0 and ignored: nothing is left to learn.
+
+    Args:
+        present: ids that occur in the label maps.
+        labels: their label set.
+        convention: what they were read by; what the user said of each value stands.
+
+    Returns:
+        What is wrong and what to do; ``None`` where the masks hold anything else.
+    """
+    if convention.is_told or convention.values is None or labels.ignore_id != 255 or set(present) != {0, 255}:
+        return None
+    background = labels.background or labels.names[0]
+    road = next(name for name in labels.names if name != background)
+    other_way = ", or read them with --ids 0-255 (data.ids in a recipe)" if labels.num_classes == 2 else ""
+    return (
+        "the masks hold 0 and 255 alone, and 255 is the ignore id, so all that it marks would be left out",
+        f"say what they mean in labels.yaml, such as ids: {{0: {background}, 255: {road}}}{other_way}",
+    )
 
 
 def class_counts(label_maps: Iterable[Pixels], labels: LabelSet) -> NDArray[np.int64]:

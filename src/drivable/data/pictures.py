@@ -6,45 +6,59 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO, Literal, Protocol
+from threading import Lock
+from typing import BinaryIO
 
 import cv2
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.ImageFile import ImageFile
 
 from drivable.errors import DataError
+from drivable.reading import Readable, check_limit, check_size, open_regular, read_bytes, reading
 
 Pixels = NDArray[np.uint8]
-PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
-_ORIENTATION = 274  # Of EXIF; 1 is upright, 5 to 8 lie on their side.
-
-
-class Stored(Protocol):
-    """Bytes under a name: a ``Path``, a ``UPath`` of a remote place, or a member of a shard."""
-
-    def open(self, mode: Literal["rb"]) -> BinaryIO:
-        """Open for reading."""
-        ...
+Stored = Readable
+# Pillow reads forty more, through parsers that nobody needs here and of which one starts a program (EPS).
+PICTURE_FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "AVIF")
+PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".avif"})
+_ORIENTATION = 274  # Of EXIF; 1 is upright.
+_ON_THEIR_SIDE = (5, 6, 7, 8)
+_BITS_OF_GREY = {"1": 1, "L;2": 2, "L;4": 4}  # Of a PNG, by what Pillow unpacks.
+_TILE_WIDTH, _TILE_LENGTH = 322, 323  # Of TIFF.
 
 
 def open_picture(file: Stored) -> Image.Image:
     """Open and fully decode a picture in its own mode, upright.
 
     Raises:
-        DataError: where the file is missing, not a picture, or ends before the picture does.
+        DataError: where the file is missing, no regular file, not a picture in one of :data:`PICTURE_FORMATS`, larger
+            than ``DRIVABLE_MAX_PIXELS``, or ends before the picture does.
     """
-    with _told(file), file.open("rb") as stream, Image.open(stream) as picture:
-        # Pillow, not OpenCV: the latter returns a truncated JPEG half grey and says nothing.
-        return ImageOps.exif_transpose(picture)
+    with _opened(file) as (picture, _):
+        return _upright(picture)
+
+
+def open_mask(file: Stored) -> tuple[Image.Image, int]:
+    """Like :func:`open_picture`, and how many bits its greys have in the file.
+
+    Pillow spreads greys of 1, 2 and 4 bits over 0..255, where a mask may mean the numbers.
+
+    Returns:
+        The picture, and 1, 2, 4 or 8; 8 also where there are no greys.
+    """
+    with _opened(file) as (picture, _):
+        bits = _BITS_OF_GREY.get(str(picture.tile[0].args), 8) if picture.format == "PNG" and picture.tile else 8
+        return _upright(picture), 1 if picture.mode == "1" else bits
 
 
 def read_image(file: Stored | str, at_least: tuple[int, int] | None = None) -> Pixels:
     """Read a picture.
 
     Args:
-        file: in any format that Pillow reads.
+        file: in one of :data:`PICTURE_FORMATS`.
         at_least: (height, width) in pixels that the caller shrinks to in any case. A JPEG of twice that or more is
             decoded at 1/2, 1/4 or 1/8, which its cosine transform gives for less than the full picture costs.
 
@@ -59,17 +73,16 @@ def read_image(file: Stored | str, at_least: tuple[int, int] | None = None) -> P
         (720, 1280, 3)
     """
     file = Path(file) if isinstance(file, str) else file
-    with _told(file), file.open("rb") as stream:
-        content = stream.read()
-        with Image.open(BytesIO(content)) as picture:
-            upright = picture.getexif().get(_ORIENTATION, 1) == 1
-            if picture.format == "JPEG" and picture.mode in ("RGB", "L") and upright:
-                height, width = _reduced((picture.height, picture.width), at_least)
-                try:
+    with _opened(file) as (picture, content):
+        upright = picture.getexif().get(_ORIENTATION, 1) == 1
+        if picture.format == "JPEG" and picture.mode in ("RGB", "L") and upright:
+            try:
+                if simplejpeg.decode_jpeg_header(content)[:2] == (picture.height, picture.width):
+                    height, width = _reduced((picture.height, picture.width), at_least)
                     return np.asarray(simplejpeg.decode_jpeg(content, "RGB", min_height=height, min_width=width))
-                except ValueError:
-                    pass  # It also refuses what is merely odd; Pillow decides and finds the words.
-            return _to_rgb(ImageOps.exif_transpose(picture), file)
+            except ValueError:
+                pass  # It also refuses what is merely odd; Pillow decides and finds the words.
+        return _to_rgb(_upright(picture), file)
 
 
 def _reduced(size: tuple[int, int], at_least: tuple[int, int] | None) -> tuple[int, int]:
@@ -88,11 +101,20 @@ def picture_size(file: Stored) -> tuple[int, int]:
     """(height, width) of a picture as shown, from its header.
 
     Raises:
-        DataError: where the file is missing or not a picture.
+        DataError: where the file is missing, not a picture, or larger than ``DRIVABLE_MAX_PIXELS``.
     """
-    with _told(file), file.open("rb") as stream, Image.open(stream) as picture:
-        turned = picture.getexif().get(_ORIENTATION, 1) >= 5
+    with _told(file), open_regular(file) as stream, _header(stream) as picture:
+        turned = picture.getexif().get(_ORIENTATION, 1) in _ON_THEIR_SIDE
+        # Of a TIFF's tag Pillow has made the size that is shown, of its XMP not.
+        if picture.format == "TIFF" and _ORIENTATION in getattr(picture, "tag_v2", {}):
+            turned = False
         return picture.size if turned else (picture.height, picture.width)
+
+
+def _upright(picture: Image.Image) -> Image.Image:
+    """Decoded, and turned as its EXIF says; Pillow has turned a TIFF when it is decoded."""
+    picture.load()
+    return picture.copy() if picture.format == "TIFF" else ImageOps.exif_transpose(picture)
 
 
 def _to_rgb(picture: Image.Image, file: Stored) -> Pixels:
@@ -105,18 +127,61 @@ def _to_rgb(picture: Image.Image, file: Stored) -> Pixels:
 
 
 @contextmanager
+def _opened(file: Stored) -> Iterator[tuple[ImageFile, bytes]]:
+    """A picture that is not yet decoded, with the file's bytes."""
+    with _told(file):
+        content = read_bytes(file)
+        with _header(BytesIO(content)) as picture:
+            if picture.format in ("JPEG", "MPO"):
+                # Each scan of a progressive JPEG goes over all of its pixels, and may take six bytes.
+                check_limit("DRIVABLE_MAX_JPEG_SCANS", content.count(b"\xff\xda"), "scans")
+            yield picture, content
+
+
+@contextmanager
+def _header(stream: BinaryIO) -> Iterator[ImageFile]:
+    """A picture whose header was read and whose size is within the limit."""
+    with _OWN_LIMIT, Image.open(stream, formats=PICTURE_FORMATS) as picture:
+        check_size(picture.height, picture.width)
+        tags = getattr(picture, "tag_v2", {})  # A TIFF's tiles may be larger than the TIFF.
+        check_size(tags.get(_TILE_LENGTH, 1), tags.get(_TILE_WIDTH, 1))
+        yield picture
+
+
+class _OwnLimit:
+    """Pillow's own limit on pixels, which is one of the whole process, is off while any thread of ours reads."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._num_readers = 0
+        self._pillows: int | None = None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._num_readers == 0:
+                self._pillows, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+            self._num_readers += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._num_readers -= 1
+            if self._num_readers == 0:
+                Image.MAX_IMAGE_PIXELS = self._pillows
+
+
+_OWN_LIMIT = _OwnLimit()
+
+
+@contextmanager
 def _told(file: Stored) -> Iterator[None]:
     """Say in one line what is wrong with a file."""
-    try:
-        yield
-    except FileNotFoundError as fault:
-        raise DataError(f"{file}: no such picture") from fault
-    except UnidentifiedImageError as fault:
-        raise DataError(f"{file}: not a picture (JPEG, PNG, BMP, WebP or TIFF expected)") from fault
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as fault:
-        raise DataError(
-            f"{file}: broken picture: {fault}; replace the file or leave it out with --skip-broken"
-        ) from fault
+    with reading(file, DataError, "broken picture", "replace the file or leave it out with --skip-broken"):
+        try:
+            yield
+        except FileNotFoundError as fault:
+            raise DataError(f"{file}: no such picture") from fault
+        except UnidentifiedImageError as fault:
+            raise DataError(f"{file}: not a picture (JPEG, PNG, BMP, WebP, TIFF or AVIF expected)") from fault
 
 
 def resize_image(image: Pixels, size: tuple[int, int]) -> Pixels:

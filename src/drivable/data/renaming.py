@@ -1,4 +1,4 @@
-"""One label set seen as another, such as Cityscapes' road as drivable."""
+"""What a user says of data: values of masks that mean something else, classes that are to be seen as others."""
 
 from __future__ import annotations
 
@@ -7,22 +7,59 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from drivable.data.conventions import MaskConvention
 from drivable.data.labels_yaml import read_labels_yaml
-from drivable.data.samples import RenamedLabels, Sample
+from drivable.data.samples import ArrayLabels, MaskFile, RenamedLabels, Sample
 from drivable.errors import DataError, nearest_match
 from drivable.labels import LabelSet
+from drivable.reading import is_named
 
 if TYPE_CHECKING:
     from drivable.data.layouts.road_data import RoadData
 
 
+def described(data: RoadData) -> RoadData:
+    """The data with masks read as its own ``labels.yaml`` says, where that has ``ids`` or ``mask_colors``.
+
+    Raises:
+        DataError: where the labels are no masks.
+    """
+    file = data.root / "labels.yaml"
+    if not is_named(file):
+        return data
+    said = read_labels_yaml(file)
+    if not said.convention.is_told:
+        return data
+    read = with_convention(data, said.labels, said.convention)
+    if read is None:
+        raise DataError(f"{file}: ids and mask_colors say what masks mean, and layout {data.layout} has none")
+    return read
+
+
+def with_convention(data: RoadData, labels: LabelSet, convention: MaskConvention) -> RoadData | None:
+    """The data with masks read by another convention; ``None`` where the labels are no masks."""
+    samples = {}
+    for split, members in data.samples.items():
+        read = []
+        for sample in members:
+            match sample.label:
+                case MaskFile(file):
+                    read.append(replace(sample, label=MaskFile(file, convention)))
+                case ArrayLabels(file, index) if convention.values is not None:
+                    read.append(replace(sample, label=ArrayLabels(file, index, convention)))
+                case _:
+                    return None
+        samples[split] = tuple(read)
+    return replace(data, labels=labels, samples=samples)
+
+
 def renamed(data: RoadData) -> RoadData:
     """The data in the classes of its own ``labels.yaml``, where that has ``classes``; otherwise as it is."""
     file = data.root / "labels.yaml"
-    if not file.is_file():
+    if not is_named(file):
         return data
-    described = read_labels_yaml(file)
-    return data if described.classes is None else rename(data, described.labels, described.classes, file)
+    said = read_labels_yaml(file)
+    return data if said.classes is None else rename(data, said.labels, said.classes, file)
 
 
 def rename(data: RoadData, labels: LabelSet, classes: Mapping[str, str], where: Path | str) -> RoadData:

@@ -13,7 +13,8 @@ import numpy as np
 from drivable.data.annotations import Frame
 from drivable.data.conventions import MaskConvention
 from drivable.data.pictures import Pixels, Stored, picture_size, read_image, resize_label_map
-from drivable.errors import DataError
+from drivable.errors import DataError, one_line
+from drivable.reading import check_size, reading, require_regular
 
 Size = tuple[int, int]
 
@@ -189,8 +190,34 @@ class RenamedLabels:
 
 
 @cache
-def _mapped(file: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    return np.load(file, mmap_mode="r")  # type: ignore[no-any-return]
+def open_array(file: Path) -> np.memmap[tuple[int, ...], np.dtype[np.uint8]]:
+    """Map an ``.npy`` array of uint8; worker processes share it.
+
+    Raises:
+        DataError: where it is missing, no such array, or shorter than its header says.
+    """
+    with reading(file, DataError, "not a readable .npy array"):
+        require_regular(file)
+        array = np.lib.format.open_memmap(file, mode="r")  # Never objects, which would be code.
+        if array.dtype != np.uint8 or array.ndim not in (3, 4):
+            raise DataError(
+                f"{file}: got {array.dtype} {one_line(array.shape)}, expected uint8 (N, H, W, 3) or (N, H, W)"
+            )
+        check_size(*array.shape[1:3])
+        return array
+
+
+def _entry(file: Path, index: int) -> Pixels:
+    """A copy of one entry."""
+    array = open_array(file)
+    with reading(file, DataError, "not a readable .npy array"):
+        num_bytes = file.stat().st_size
+        if num_bytes < array.offset + array.nbytes:
+            raise DataError(
+                f"{file}: {num_bytes} bytes left of {array.offset + array.nbytes}; restore it, since another program "
+                "has cut it off"
+            )
+        return np.array(array[index])
 
 
 @dataclass(frozen=True)
@@ -202,30 +229,22 @@ class ArrayImage:
 
     def read(self, at_least: Size | None = None) -> Pixels:
         """RGB (H, W, 3) uint8."""
-        return np.array(_mapped(self.file)[self.index])
+        return _entry(self.file, self.index)
 
     def size(self) -> Size:
         """(height, width)."""
-        height, width = _mapped(self.file).shape[1:3]
+        height, width = open_array(self.file).shape[1:3]
         return height, width
 
 
 @dataclass(frozen=True)
 class ArrayLabels:
-    """One label map of an ``.npy`` array."""
+    """One label map of an ``.npy`` array, and what its values mean."""
 
     file: Path
     index: int
-    names: tuple[str, ...]
-    ignore_id: int
+    convention: MaskConvention
 
     def read(self) -> Pixels:
         """Ids (H, W) uint8."""
-        label_map = np.array(_mapped(self.file)[self.index])
-        unknown = np.unique(label_map[(label_map >= len(self.names)) & (label_map != self.ignore_id)])
-        if len(unknown):
-            raise DataError(
-                f"{self.file}, entry {self.index}: unknown ids {unknown[:8].tolist()}; known are 0 to "
-                f"{len(self.names) - 1} ({', '.join(self.names)}) and {self.ignore_id}"
-            )
-        return label_map
+        return self.convention.from_numbers(_entry(self.file, self.index), f"{self.file}, entry {self.index}")

@@ -7,17 +7,17 @@ import random
 import re
 import warnings
 from collections import Counter
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from pathlib import Path
 
 import torch
 from torch.utils.data import random_split
 
 from drivable.data.id_files import ids_text, read_ids
-from drivable.data.layouts.road_data import RoadData
+from drivable.data.layouts.road_data import SPLIT_NAMES, RoadData, files_in, folders_in
 from drivable.data.samples import Sample
 from drivable.errors import ConfigError, DataError
-from drivable.files import write_text
+from drivable.files import check_name, write_text
 
 _log = logging.getLogger(__name__)
 
@@ -150,10 +150,31 @@ def write_split(folder: Path, split: dict[str, list[str]]) -> None:
     """Write one file of ids per split: ``<folder>/train.txt`` and so on.
 
     Raises:
+        DataError: where a name could lead elsewhere, or an id does not fit on a line.
         OutputError: where the folder is not writable.
     """
-    for name, ids in split.items():
-        write_text(folder / f"{name}.txt", ids_text(ids))
+    texts = {f"{check_name(name, 'split')}.txt": ids_text(ids) for name, ids in split.items()}
+    for name, text in texts.items():
+        write_text(folder / name, text)
+
+
+def split_as_named(split: str, known: Collection[str]) -> str:
+    """The name that a split has among the known ones: ``val`` may be called ``valid`` or ``validation`` there.
+
+    Raises:
+        DataError: where several would do.
+
+    Example:
+        >>> split_as_named("val", ["train", "valid"])
+        'valid'
+    """
+    wanted = SPLIT_NAMES.get(split.casefold())
+    if split in known or wanted is None:
+        return split
+    others = sorted(name for name in known if SPLIT_NAMES.get(name.casefold()) == wanted)
+    if len(others) > 1:
+        raise DataError(f"no split '{split}', and {' and '.join(others)} may both be meant; name one of them")
+    return others[0] if others else split
 
 
 def select_split(data: RoadData, split: str, splits: str | None = None) -> tuple[Sample, ...]:
@@ -162,7 +183,7 @@ def select_split(data: RoadData, split: str, splits: str | None = None) -> tuple
     The first of these that applies decides: ``split`` as a path to a file of ids; ``splits/<splits>/<split>.txt``
     below the data root, where ``splits`` is given; ``splits/<split>.txt``, where ``split`` may itself be
     ``course/test``; the official folder of that name; the only folder below ``splits/``; and for data without any
-    division the seeded split.
+    division the seeded split. Files and folders may have a split's other names, see :func:`split_as_named`.
 
     Args:
         data: where to choose from.
@@ -186,6 +207,7 @@ def select_split(data: RoadData, split: str, splits: str | None = None) -> tuple
                 f"'{missing[0]}' first"
             )
         return tuple(by_id[key] for key in sorted(ids))
+    split = split if split == "all" else split_as_named(split, data.samples)
     # Who has only the pictures of one official folder may well use that one.
     orphans = data.orphans_of.get(split, ()) if split in data.samples else data.orphans
     if orphans:
@@ -197,7 +219,7 @@ def select_split(data: RoadData, split: str, splits: str | None = None) -> tuple
         return tuple(by_id.values())
     if split in data.samples:
         return data.samples[split]
-    if set(data.samples) & set(SPLITS) or split not in SPLITS:
+    if any(name.casefold() in SPLIT_NAMES for name in data.samples) or split not in SPLITS:
         known = sorted({*data.samples, *_split_files(data)} - {""}) or list(SPLITS)
         raise DataError(
             f"{data.root}: no split '{split}' (there are: {', '.join(known)}); name one of them, give a file of ids, "
@@ -209,7 +231,7 @@ def select_split(data: RoadData, split: str, splits: str | None = None) -> tuple
 
 def _split_files(data: RoadData) -> list[str]:
     folder = data.root / "splits"
-    return [path.relative_to(folder).with_suffix("").as_posix() for path in folder.glob("*/*.txt")]
+    return [f"{name}/{split}" for name in folders_in(folder) for split in files_in(folder / name, ".txt")]
 
 
 def _ids_file(data: RoadData, split: str, splits: str | None) -> Path | None:
@@ -217,16 +239,20 @@ def _ids_file(data: RoadData, split: str, splits: str | None) -> Path | None:
     if split.endswith(".txt") or (split not in (*SPLITS, "all") and Path(split).is_file()):
         return Path(split)
     if splits is not None and split != "all":
-        path = folder / splits / f"{split}.txt"
-        if not path.is_file():
+        path = _listed(folder / splits, split)
+        if path is None:
             known = ", ".join(sorted(_split_files(data))) or "none"
             raise DataError(f"{data.root}: no split file splits/{splits}/{split}.txt (there are: {known})")
         return path
-    if (folder / f"{split}.txt").is_file():
-        return folder / f"{split}.txt"
-    if split in data.samples:
-        return None
-    sets = sorted(entry.name for entry in folder.iterdir() if entry.is_dir()) if folder.is_dir() else []
-    if len(sets) == 1 and (folder / sets[0] / f"{split}.txt").is_file():
-        return folder / sets[0] / f"{split}.txt"
-    return None
+    within, _, name = split.rpartition("/")
+    path = _listed(folder / within, name)
+    if path is not None or split_as_named(split, data.samples) in data.samples:
+        return path
+    sets = folders_in(folder)
+    return _listed(folder / sets[0], split) if len(sets) == 1 else None
+
+
+def _listed(folder: Path, split: str) -> Path | None:
+    """The file of ids of a split in a folder."""
+    files = files_in(folder, ".txt")
+    return files.get(split_as_named(split, files))

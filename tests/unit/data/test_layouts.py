@@ -1,5 +1,6 @@
 """Every layout and convention, and what happens where place and ids disagree."""
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from drivable.data import open_data, read_pair, select_split
 from drivable.data.conventions import COLORS_2018, CURRENT_IDS
 from drivable.data.conversion import convert
 from drivable.data.pictures import read_image
+from drivable.data.samples import open_array
 from drivable.errors import ConfigError, DataError
 
 Make = Callable[..., Path]
@@ -303,3 +305,266 @@ def test_grey_pictures_of_16_bits_are_scaled(tmp_path: Path) -> None:
     grey = np.linspace(0, 65535, 64).astype(np.uint16).reshape(8, 8)
     Image.fromarray(grey).save(tmp_path / "grey.png")
     assert np.array_equal(read_image(tmp_path / "grey.png")[..., 0], grey // 257)
+
+
+ROAD = {"names": ["other", "road"], "colors": [[0, 0, 0], [219, 94, 86]], "background": "other"}
+
+
+def make_folder(
+    root: Path, ids: tuple[str, ...] = ("a", "b", "c"), split: str = "", values: tuple[int, int] = (0, 1)
+) -> Path:
+    """A data set in the layout ``folder``: the lower half is road."""
+    images, masks = root / "images" / split, root / "masks" / split
+    for folder in (images, masks):
+        folder.mkdir(parents=True, exist_ok=True)
+    for index, key in enumerate(ids):
+        Image.new("RGB", (30, 20), (40 * index, 90, 90)).save(images / f"{key}.jpg")
+        label_map = np.full((20, 30), values[0], dtype=np.uint8)
+        label_map[10:] = values[1]
+        Image.fromarray(label_map).save(masks / f"{key}.png")
+    (root / "labels.yaml").write_text(yaml.safe_dump(ROAD))
+    return root
+
+
+def test_masks_of_0_and_255_need_a_word(tmp_path: Path) -> None:
+    root = make_folder(tmp_path, values=(0, 255))
+    with pytest.raises(
+        DataError, match=r"all that it marks would be left out; .* ids: \{0: other, 255: road\}.*--ids 0-255"
+    ):
+        open_data(root)
+    (root / "labels.yaml").write_text(yaml.safe_dump({**ROAD, "ids": {0: "other", 255: "road"}}))
+    assert np.unique(open_data(root).all_samples[0].label.read()).tolist() == [0, 1]
+    # Said in so many words it stands.
+    (root / "labels.yaml").write_text(yaml.safe_dump({**ROAD, "ids": {0: "other", 255: "ignore"}}))
+    assert np.unique(open_data(root).all_samples[0].label.read()).tolist() == [0, 255]
+    (root / "labels.yaml").write_text(yaml.safe_dump(ROAD))
+    data = open_data(root, ids="0-255")
+    assert data.labels.names == ("drivable", "background")
+    assert np.unique(data.all_samples[0].label.read()).tolist() == [0, 1]
+    Image.fromarray(np.ones((20, 30), dtype=np.uint8)).save(root / "masks/b.png")
+    assert len(open_data(root).all_samples) == 3  # 255 beside both classes is what it says.
+
+
+def test_arrays_of_0_and_255_need_a_word(tmp_path: Path) -> None:
+    np.save(tmp_path / "image_2_2.npy", np.zeros((3, 2, 2, 3), dtype=np.uint8))
+    np.save(tmp_path / "label_2_2.npy", np.array([[[0, 255], [255, 255]]] * 3, dtype=np.uint8))
+    (tmp_path / "labels.yaml").write_text(yaml.safe_dump(ROAD))
+    with pytest.raises(DataError, match="ids: {0: other, 255: road}"):
+        open_data(tmp_path)
+    (tmp_path / "labels.yaml").write_text(yaml.safe_dump({**ROAD, "ids": {0: "other", 255: "road"}}))
+    assert open_data(tmp_path).all_samples[0].label.read().tolist() == [[0, 1], [1, 1]]
+    assert open_data(tmp_path, ids="0-255").all_samples[0].label.read().tolist() == [[1, 0], [0, 0]]
+
+
+def test_ids_of_a_labels_yaml_are_obeyed_in_any_layout_of_masks(make_bdd100k: Make) -> None:
+    root = make_bdd100k()
+    (root / "labels.yaml").write_text(yaml.safe_dump({**ROAD, "ids": {0: "road", 1: "road", 2: "other"}}))
+    data = open_data(root)
+    assert (data.layout, data.labels.names) == ("bdd100k-masks", ("other", "road"))
+    assert int((data.all_samples[0].label.read() == 1).sum()) == 18 * 32 + 18 * 16
+
+
+@pytest.mark.parametrize("hidden", [".thumbnails", "@eaDir", ".@__thumb", "__MACOSX", "#recycle", "Thumbs"])
+def test_folders_of_programs_are_no_splits(hidden: str, tmp_path: Path) -> None:
+    root = make_folder(tmp_path)
+    for place in ("images", "masks"):
+        (root / place / hidden / "a.jpg").mkdir(parents=True)  # Synology makes a folder for each picture.
+        Image.new("RGB", (3, 2)).save(root / place / hidden / "b.jpg")
+    data = open_data(root)
+    assert {split: len(samples) for split, samples in data.samples.items()} == {"": 3}
+    assert data.unlabelled == ()
+    make_folder(root, ("d",), "train")
+    assert {split: len(samples) for split, samples in open_data(root).samples.items()} == {"": 3, "train": 1}
+
+
+def test_folders_without_pictures_are_no_splits(tmp_path: Path) -> None:
+    root = make_folder(tmp_path)
+    (root / "images/notes").mkdir()
+    (root / "images/notes/readme.txt").touch()
+    (root / "masks/old").mkdir()
+    assert list(open_data(root).samples) == [""]
+
+
+def test_folders_of_programs_in_other_layouts(make_bdd100k: Make) -> None:
+    root = make_bdd100k()
+    for place in ("images/100k", "images/100k/train", "labels/drivable/masks"):
+        shutil.copytree(root / "images/100k/train", root / place / "@eaDir", dirs_exist_ok=True)
+        (root / place / ".@__thumb").mkdir()
+    data = open_data(root)
+    assert {split: len(samples) for split, samples in data.samples.items()} == {"train": 3}
+    assert data.unlabelled == ()
+
+
+def test_two_pictures_or_masks_of_one_name_are_told(tmp_path: Path) -> None:
+    root = make_folder(tmp_path)
+    Image.new("RGB", (30, 20)).save(root / "images/b.png")
+    with pytest.raises(DataError, match=r"images/b\.jpg and \S+images/b\.png: two files of one name, 'b'"):
+        open_data(root)
+    (root / "images/b.png").unlink()
+    shutil.copy(root / "masks/b.png", root / "masks/b.PNG")
+    with pytest.raises(DataError, match=r"masks/b\.PNG and \S+masks/b\.png: two files of one name"):
+        open_data(root)
+
+
+def test_suffixes_in_capitals(tmp_path: Path, make_bdd100k: Make) -> None:
+    root = make_folder(tmp_path / "folder")
+    (root / "masks/a.png").rename(root / "masks/a.PNG")
+    (root / "images/b.jpg").rename(root / "images/b.JPG")
+    bdd = make_bdd100k()
+    write_2018(bdd)
+    for place in (bdd / "labels/drivable/masks/train", bdd / "drivable_maps/labels/train"):
+        for mask in list(place.iterdir()):
+            mask.rename(mask.with_suffix(".PNG"))
+    for data in (open_data(root), open_data(bdd), open_data(bdd, "bdd100k-2018-ids")):
+        assert [sample.id for sample in data.all_samples] == ["a", "b", "c"]
+        assert data.orphans == ()
+
+
+@pytest.mark.parametrize(
+    ("names", "background", "want"),
+    [
+        ("[0, 1]", "0", ("0", "1")),
+        ("[yes, no]", "no", ("yes", "no")),
+        ("[on, off]", "off", ("on", "off")),
+        ("[null, ~]", "null", ("null", "~")),
+        ("[1.0, 007]", "007", ("1.0", "007")),
+        ("['0', \"no\"]", "no", ("0", "no")),
+        ("[2018-01-01, 0x1f]", "0x1f", ("2018-01-01", "0x1f")),
+    ],
+)
+def test_names_are_the_text_that_was_written(
+    names: str, background: str, want: tuple[str, str], tmp_path: Path
+) -> None:
+    root = make_folder(tmp_path)
+    head = f"\ufeffnames: {names}\ncolors: [[0, 0, 0], [0xff, 94, 86]]\nbackground: {background}\nignore_id: 255\n"
+    (root / "labels.yaml").write_text(head, encoding="utf-8")
+    data = open_data(root)
+    assert (data.labels.names, data.labels.background) == (want, background)
+    assert data.labels.colors == ((0, 0, 0), (255, 94, 86))
+    (root / "labels.yaml").write_text(f"{head}ids: {{1: {want[0]}, 0: {want[1]}, 255: ignore}}\n")
+    assert open_data(root).all_samples[0].label.read()[0, 0] == 1
+
+
+@pytest.mark.parametrize("background", ["null", "~", "", "Null"])
+def test_no_background(background: str, tmp_path: Path) -> None:
+    root = make_folder(tmp_path)
+    (root / "labels.yaml").write_text(f"names: [a, b]\ncolors: [[0, 0, 0], [1, 1, 1]]\nbackground: {background}\n")
+    assert open_data(root).labels.background is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "names: abc\ncolors: [[0, 0, 0], [1, 1, 1], [2, 2, 2]]",
+        "names: [a, b]\ncolors: [[.inf, 0, 0], [1, 1, 1]]",
+        "names: [a, b]\ncolors: [[1e308, 0, 0], [1, 1, 1]]",
+        "names: [a, b]\ncolors: [[-1, 0, 0], [1, 1, 1]]",
+        "names: [a, b]\ncolors: [abc, def]",
+        "names: [a, b]\ncolors: [[0, 0, 0], [1, 1, 1]]\nignore_id: .inf",
+        "names: [a, b]\ncolors: [[0, 0, 0], [1, 1, 1]]\nignore_id: .nan",
+        "names: [a, b]\ncolors: [[0, 0, 0], [1, 1, 1]]\nignore_id: -1",
+        "names: [a, b]\ncolors: [[0, 0, 0], [1, 1, 1]]\nignore_id: [255]",
+        "names: [a, [b]]\ncolors: [[0, 0, 0], [1, 1, 1]]",
+        'names: [a, "b\\n\\e[31m"]\ncolors: [[0, 0, 0], [1, 1, 1]]',
+        "names: [a, " + "b" * 100_000 + "]\ncolors: [[0, 0, 0], [1, 1, 1]]",
+        "names: [" + ", ".join(f"c{k}" for k in range(3000)) + "]\ncolors: [[0, 0, 0]]",
+        "names: [a, b]\ncolors: " + "[" * 300 + "]" * 300,
+        "names: [a, b]\ncolors: [[0, 0, 0], [1, 1, 1]]\nids: {0: a, 00: b}",
+        "names: [a, b]\ncolors: [[0, 0, 0], [1, 1, 1]]\nids: {.inf: a}",
+        "names: [a, b]\ncolors: [[0, 0, 0], [1, 1, 1]]\nids: {? [1] : a}",
+        "names: [a, b]\ncolors: [[0, 0, 0], [1, 1, 1]]\nmask_colors: [[[0, 0, .inf], a]]",
+        "names: [a, b]\ncolors: [[0, 0, 0], [1, 1, 1]]\nclasses: {a: [b]}",
+        "names: !!python/object/apply:os.system [true]",
+        "&a [*a]",
+    ],
+)
+def test_a_hostile_labels_yaml_is_one_line(text: str, tmp_path: Path) -> None:
+    root = make_folder(tmp_path)
+    (root / "labels.yaml").write_text(text)
+    with pytest.raises(DataError, match=r"labels\.yaml: [^\n]{1,600}$"):
+        open_data(root)
+
+
+def test_arrays_that_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    images, labels = tmp_path / "image_2_2.npy", tmp_path / "label_2_2.npy"
+    np.save(labels, np.full((3, 2, 2), 2, dtype=np.uint8))
+    good = np.zeros((3, 2, 2, 3), dtype=np.uint8)
+
+    def refused(match: str) -> None:
+        open_array.cache_clear()
+        with pytest.raises(DataError, match=rf"image_2_2\.npy: {match}"):
+            open_data(tmp_path)
+
+    np.save(images, np.array([[[[{}]]]], dtype=object), allow_pickle=True)
+    refused("not a readable .npy array")
+    with images.open("wb") as stream:
+        np.savez(stream, good)
+    refused("not a readable .npy array")
+    np.save(images, good)
+    content = images.read_bytes()
+    images.write_bytes(content[:-1])
+    refused("not a readable .npy array")
+    images.write_bytes(content.replace(b"(3, 2, 2, 3)", b"(3, 2, 2,-3)"))
+    refused("not a readable .npy array")
+    images.write_bytes(content.replace(b"(3, 2, 2, 3), }     ", b"(3, 2, 2, 3" + b"0" * 5 + b"), }"))
+    refused("not a readable .npy array")
+    images.unlink()
+    os.mkfifo(images)
+    refused("not a readable .npy array: not a regular file")
+    images.unlink()
+    np.save(images, good)
+    open_array.cache_clear()
+    sample = open_data(tmp_path).all_samples[0]
+    os.truncate(images, 130)  # While it is open; reading on would end the process.
+    with pytest.raises(DataError, match="130 bytes left of 164"):
+        sample.image.read()
+
+
+def test_pictures_that_are_no_regular_files(tmp_path: Path) -> None:
+    root = make_folder(tmp_path)
+    for name in ("images/p.jpg", "masks/p.png"):
+        os.mkfifo(root / name)
+    (root / "images/z.jpg").symlink_to("/dev/zero")
+    (root / "masks/z.png").symlink_to(root / "masks/z.png")
+    data = open_data(root)
+    assert [sample.id for sample in data.all_samples] == ["a", "b", "c", "p", "z"]
+    for sample in data.all_samples[3:]:
+        for read in (sample.image.read, sample.label.read):
+            with pytest.raises(DataError, match=r"[pz]\.\w+: broken picture"):
+                read()
+    (root / "labels.yaml").unlink()
+    os.mkfifo(root / "labels.yaml")
+    with pytest.raises(DataError, match=r"labels\.yaml: not readable as YAML: not a regular file"):
+        open_data(root)
+
+
+@pytest.mark.parametrize(
+    ("table", "want"),
+    [
+        ("\ufeffid,weather\r\na,clear\r\n", {"a": {"weather": "clear"}}),
+        ("weather,id\nclear\nrainy,b\n", {"b": {"weather": "rainy"}}),
+        ("id,weather\na,clear,more\n", {"a": {"weather": "clear"}}),
+    ],
+)
+def test_tables_of_attributes(table: str, want: dict[str, dict[str, str]], tmp_path: Path) -> None:
+    root = make_folder(tmp_path)
+    (root / "attributes.csv").write_text(table, encoding="utf-8", newline="")
+    assert open_data(root).attributes == want
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (b"id,weather\na,clear\na,rainy\n", "line 3: id 'a' stands there twice"),
+        (b'id,weather\na,"clear\nb,rainy\n', "not a readable CSV"),
+        (b"id,weather\na," + b"x" * 200_000, "not a readable CSV: field larger"),
+        (b"id;weather\na;clear\n", "no column 'id'"),
+        (b"id,weather\na,stra\xdfe\n", "not a readable CSV"),
+        ("id,weather\na,clear\n".encode("utf-16"), "not a readable CSV"),
+    ],
+)
+def test_tables_that_are_none(table: bytes, message: str, tmp_path: Path) -> None:
+    root = make_folder(tmp_path)
+    (root / "attributes.csv").write_bytes(table)
+    with pytest.raises(DataError, match=rf"attributes\.csv.*{message}"):
+        open_data(root)

@@ -1,3 +1,4 @@
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -127,3 +128,66 @@ def test_the_real_course_split(real_data: Path) -> None:
     parts = {name: select_split(data, name, "course") for name in ("train", "val", "test")}
     assert {name: len(part) for name, part in parts.items()} == {"train": 2401, "val": 686, "test": 343}
     assert len({sample.id for part in parts.values() for sample in part}) == 3430
+
+
+@pytest.mark.parametrize("other", ["valid", "validation", "Valid"])
+def test_other_names_of_val(other: str, make_bdd100k: Make) -> None:
+    root = make_bdd100k()
+    make_bdd100k(("d", "e"), other)
+    data = open_data(root)
+    assert [s.id for s in select_split(data, "val")] == ["d", "e"]
+    assert [s.id for s in select_split(data, "validation")] == ["d", "e"]
+    assert [s.id for s in select_split(data, "training")] == ["a", "b", "c"]
+    write_split(root / "splits/mine", {other: ["a"], "testing": ["b"]})
+    assert [s.id for s in select_split(data, "val", "mine")] == ["a"]
+    assert [s.id for s in select_split(data, "test")] == ["b"]
+    assert [s.id for s in select_split(data, "mine/val")] == ["a"]
+
+
+def test_two_other_names_of_val(make_bdd100k: Make) -> None:
+    root = make_bdd100k()
+    for key, name in (("d", "valid"), ("e", "validation")):
+        make_bdd100k((key,), name)
+    with pytest.raises(DataError, match="valid and validation may both be meant"):
+        select_split(open_data(root), "val")
+    make_bdd100k(("f",), "val")
+    assert [s.id for s in select_split(open_data(root), "val")] == ["f"]
+
+
+def test_a_list_saved_by_notepad(make_bdd100k: Make) -> None:
+    root = make_bdd100k()
+    (root / "ids.txt").write_bytes(b"\xef\xbb\xbfa\r\nb\r\n")
+    assert [s.id for s in select_split(open_data(root), str(root / "ids.txt"))] == ["a", "b"]
+    (root / "ids.txt").write_bytes("a\nb\n".encode("utf-16"))
+    with pytest.raises(DataError, match=r"ids\.txt: not a readable file of ids: .*save it as UTF-8"):
+        select_split(open_data(root), str(root / "ids.txt"))
+
+
+def test_names_that_are_not_utf8_are_listed(make_bdd100k: Make) -> None:
+    key = os.fsdecode(b"stra\xdfe")
+    root = make_bdd100k((key, "b"))
+    data = open_data(root)
+    assert [s.id for s in data.all_samples] == ["b", key]
+    write_split(root / "splits/mine", {"val": [key]})
+    assert (root / "splits/mine/val.txt").read_bytes() == b"stra\xdfe\n"
+    assert [s.id for s in select_split(data, "val", "mine")] == [key]
+
+
+@pytest.mark.parametrize("key", ["two\nlines", " a", "", "a\r"])
+def test_ids_that_do_not_fit_on_a_line(key: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="a list of ids has one a line"):
+        write_split(tmp_path / "mine", {"val": ["b", key]})
+    assert not (tmp_path / "mine").exists()
+
+
+@pytest.mark.parametrize("name", ["../x", "/tmp/x", "", "..", "a/b"])
+def test_names_of_splits_lead_nowhere_else(name: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="split '.*': expected a file name"):
+        write_split(tmp_path / "mine", {name: ["a"]})
+
+
+def test_a_pipe_is_no_list(make_bdd100k: Make) -> None:
+    root = make_bdd100k()
+    os.mkfifo(root / "ids.txt")
+    with pytest.raises(DataError, match=r"ids\.txt: not a readable file of ids: not a regular file"):
+        select_split(open_data(root), str(root / "ids.txt"))

@@ -15,6 +15,7 @@ from drivable.data.pictures import Pixels, Stored
 from drivable.data.samples import ImageFile, Sample, Size
 from drivable.errors import DataError
 from drivable.labels import LabelSet
+from drivable.reading import read_bytes, reading
 
 THUMBNAIL = 16
 _READ_AT = (90, 160)
@@ -62,14 +63,18 @@ class Record:
         Raises:
             KeyError, TypeError, ValueError: where they are none.
         """
-        return cls(
+        record = cls(
             **{
                 **values,
+                "brightness": float(values["brightness"]),
                 "findings": [(str(a), str(b), str(c)) for a, b, c in values["findings"]],
                 "size": None if values["size"] is None else (int(values["size"][0]), int(values["size"][1])),
                 "counts": {int(key): int(count) for key, count in values["counts"].items()},
             }
         )
+        if record.size is not None:
+            record.grey()
+        return record
 
     def grey(self) -> NDArray[np.uint8]:
         """The thumbnail: (16, 16) uint8."""
@@ -126,8 +131,8 @@ def _without_place(fault: DataError, file: Stored) -> str:
 
 def _digest(sample: Sample, image: Pixels) -> str:
     if isinstance(sample.image, ImageFile):
-        with sample.image.file.open("rb") as stream:
-            return hashlib.blake2b(stream.read(), digest_size=12).hexdigest()
+        with reading(sample.image.file, DataError, "broken picture"):
+            return hashlib.blake2b(read_bytes(sample.image.file), digest_size=12).hexdigest()
     return hashlib.blake2b(image.tobytes(), digest_size=12).hexdigest()
 
 

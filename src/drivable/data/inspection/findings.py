@@ -35,6 +35,7 @@ class Finding:
 
 
 _ERRORS = {
+    "no-pairs": "give each picture a label of its name, in the places that the layout has for them",
     "missing-picture": "restore the picture or remove the label",
     "unreadable-picture": "replace the file, or leave it out with --skip-broken",
     "unreadable-mask": "replace the file, or leave it out with --skip-broken",
@@ -52,6 +53,7 @@ _ERRORS = {
 }
 _WARNINGS = {
     "missing-label": "label the picture or remove it; it is not used",
+    "absent-class": "if what is ignored is that class, say so under ids in a labels.yaml",
     "duplicate": "remove one of them",
     "near-duplicate": "keep them in one split, or remove one",
     "blank-picture": "the camera or the copy failed: remove the pair",

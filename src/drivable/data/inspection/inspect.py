@@ -16,23 +16,26 @@ from typing import Any
 
 import numpy as np
 
+from drivable.data.conventions import explain_0_and_255
 from drivable.data.id_files import read_ids
 from drivable.data.inspection.examine import Record, examine
 from drivable.data.inspection.findings import Finding, finding
 from drivable.data.inspection.likeness import alike
-from drivable.data.layouts.road_data import RoadData
+from drivable.data.layouts.road_data import SPLIT_NAMES, RoadData
 from drivable.data.layouts.shards import TarMember
 from drivable.data.samples import Sample
-from drivable.data.splits import SPLITS, drive_of
+from drivable.data.splits import drive_of
 from drivable.data.workers import worker_pool
 from drivable.errors import DataError
+from drivable.reading import parse_json
 
 _log = logging.getLogger(__name__)
 _CHUNK = 16
-_CACHE_VERSION = 1
+_CACHE_VERSION = 2
 # A picture whose sky is road was read by another generation's ids.
 _ROTATED_SHARE = 0.5
 _IGNORED_SHARE = 0.03
+_MUCH_IGNORED = 0.1
 
 
 @dataclass(frozen=True)
@@ -124,6 +127,11 @@ def inspect(
         for kind, part, message in record.findings
     ]
     findings = _explain_ids(data, records, by_id, findings)
+    if all(found.kind != "ids-0-255" for found in findings):
+        findings += _absent_classes(data, records)
+    if not samples:
+        found = f"{len(data.unlabelled)} pictures without a label, {len(data.orphans)} labels without a picture"
+        findings.append(finding("no-pairs", data.root, f"not one pair of picture and label ({found})"))
     findings += [finding("missing-picture", path, "label without its picture") for path in data.orphans]
     findings += [finding("missing-label", path, "picture without a label") for path in data.unlabelled]
     sets, faults = _split_sets(data, set(by_id))
@@ -181,7 +189,14 @@ def _explain_ids(
     """Name ids that mean something else than the layout says: once, where most masks have them."""
     background = data.labels.background_id
     if background is None or not data.background_is_largest:
-        return findings
+        present = {value for record in records for value in record.counts}
+        conventions = [getattr(sample.label, "convention", None) for sample in by_id.values()]
+        explained = conventions and conventions[0] and explain_0_and_255(present, data.labels, conventions[0])
+        if not explained:
+            return findings
+        # What the wrong reading makes of the regions says nothing.
+        told = [found for found in findings if found.severity == "error"]
+        return [*told, finding("ids-0-255", data.root, *explained)]
     named: dict[str, list[Record]] = defaultdict(list)
     for record in records:
         present = set(record.counts)
@@ -215,6 +230,17 @@ def _explain_ids(
     return findings
 
 
+def _absent_classes(data: RoadData, records: Sequence[Record]) -> list[Finding]:
+    """Classes that no mask has where much is ignored, which may be those classes under another id."""
+    totals = sum((Counter(record.counts) for record in records), Counter[int]())
+    ignored = totals[data.labels.ignore_id] / max(1, sum(totals.values()))
+    absent = [name for class_id, name in enumerate(data.labels.names) if not totals[class_id]]
+    if ignored < _MUCH_IGNORED or not absent or len(absent) == data.labels.num_classes:
+        return []
+    message = f"{', '.join(absent[:8])}: in no mask, and {ignored:.0%} of all pixels are ignored"
+    return [finding("absent-class", data.root, message)]
+
+
 def _split_sets(data: RoadData, known: set[str]) -> tuple[dict[str, dict[str, list[str]]], list[Finding]]:
     """Ids by split of each division of the data: the official folders and each folder of split files."""
     sets: dict[str, dict[str, list[str]]] = {}
@@ -223,7 +249,7 @@ def _split_sets(data: RoadData, known: set[str]) -> tuple[dict[str, dict[str, li
     if official:
         sets["official folders"] = official
     folder = data.root / "splits"
-    for file in sorted(folder.rglob("*.txt")) if folder.is_dir() else ():
+    for file in sorted(file for file in folder.rglob("*.txt") if file.name[0] != ".") if folder.is_dir() else ():
         try:
             ids = read_ids(file)
         except DataError as fault:
@@ -231,7 +257,7 @@ def _split_sets(data: RoadData, known: set[str]) -> tuple[dict[str, dict[str, li
             continue
         missing = [key for key in ids if key not in known]
         # Lists of another purpose lie there too; only a split promises that all its pictures are here.
-        if file.stem in SPLITS:
+        if file.stem.casefold() in SPLIT_NAMES:
             if missing:
                 message = f"{len(missing)} of {len(ids)} ids have no labelled picture, '{missing[0]}' first"
                 findings.append(finding("split-file", file, message))
@@ -331,7 +357,7 @@ def _signature(data: RoadData, sample: Sample) -> str:
             except OSError:
                 parts.append("missing")
     parts.append(repr(getattr(sample.label, "convention", "")))
-    return hashlib.blake2b("\n".join(parts).encode(), digest_size=16).hexdigest()
+    return hashlib.blake2b("\n".join(parts).encode(errors="surrogateescape"), digest_size=16).hexdigest()
 
 
 def _read_cache(file: Path) -> dict[str, Record]:
@@ -340,9 +366,9 @@ def _read_cache(file: Path) -> dict[str, Record]:
     if file.is_file():
         for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
-                entry = json.loads(line)
+                entry = parse_json(line)
                 records[entry["signature"]] = Record.from_dict(entry["record"])
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, AttributeError, IndexError, DataError):
                 continue
     return records
 
@@ -366,8 +392,18 @@ class _CacheWriter:
     def add(self, signature: str, record: Record) -> None:
         """Append one record."""
         if self._stream is not None:
-            self._stream.write(json.dumps({"signature": signature, "record": record.to_dict()}) + "\n")
+            try:
+                self._stream.write(json.dumps({"signature": signature, "record": record.to_dict()}) + "\n")
+            except OSError as fault:
+                self._give_up(fault)
 
     def __exit__(self, *_: object) -> None:
         if self._stream is not None:
-            self._stream.close()
+            try:
+                self._stream.close()
+            except OSError as fault:
+                self._give_up(fault)
+
+    def _give_up(self, fault: OSError) -> None:
+        _log.warning("%s: no cache, so a stopped inspection starts anew: %s", self.file, fault.strerror)
+        self._stream = None

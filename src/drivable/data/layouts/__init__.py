@@ -6,13 +6,12 @@ One file a family of layouts; :data:`LAYOUTS` is the list. A new layout is a fun
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from upath import UPath
 
-from drivable.data.conventions import IDS, class_counts, confirm_background
+from drivable.data.conventions import IDS, confirm_background, explain_0_and_255
 from drivable.data.layouts.arrays import open_arrays
 from drivable.data.layouts.bdd100k import (
     open_colormaps,
@@ -35,9 +34,9 @@ from drivable.data.layouts.mapillary import open_mapillary
 from drivable.data.layouts.road_data import Layout, RoadData
 from drivable.data.layouts.shards import open_shards
 from drivable.data.layouts.yolop import open_yolop
-from drivable.data.renaming import renamed
-from drivable.data.samples import MaskFile
-from drivable.errors import ConfigError, DataError, nearest_match
+from drivable.data.renaming import described, renamed, with_convention
+from drivable.data.samples import ArrayLabels, MaskFile
+from drivable.errors import ConfigError, DataError, nearest_match, one_line
 
 __all__ = ["LAYOUTS", "Layout", "RoadData", "confirm", "open_data", "open_labels"]
 
@@ -130,7 +129,7 @@ def _recognise(root: Path, layout: str, ids: str | None = None, confirmed: bool 
         for name in LAYOUTS if layout == "auto" else (layout,):
             data = LAYOUTS[name](place)
             if data is not None:
-                data = _with_ids(data, ids)
+                data = _with_ids(described(data), ids)
                 if confirmed:
                     confirm(data)
                 return renamed(data)
@@ -142,13 +141,10 @@ def _with_ids(data: RoadData, ids: str | None) -> RoadData:
         return data
     if ids not in IDS:
         raise ConfigError(f"ids '{ids}' are unknown; {nearest_match(ids, IDS)}")
-    labels, convention = IDS[ids]
-    samples = {}
-    for split, members in data.samples.items():
-        if not all(isinstance(sample.label, MaskFile) for sample in members):
-            raise ConfigError(f"--ids says what masks of one channel mean, and {data.layout} has none")
-        samples[split] = tuple(replace(sample, label=MaskFile(sample.label.file, convention)) for sample in members)
-    return replace(data, labels=labels, samples=samples)
+    read = with_convention(data, *IDS[ids])
+    if read is None:
+        raise ConfigError(f"--ids says what masks of one channel mean, and {data.layout} has none")
+    return read
 
 
 def open_labels(path: str | Path, layout: str = "auto", ids: str | None = None) -> RoadData:
@@ -176,13 +172,16 @@ def confirm(data: RoadData) -> None:
     """Read a few label maps and see whether their ids mean what their place says.
 
     Raises:
-        DataError: where there is no labelled picture, no pixel has a class, or background is not the largest class.
+        DataError: where there is no labelled picture, no pixel has a class, background is not the largest class, or all
+            that the masks mark is ignored.
     """
     samples = data.all_samples
     if not samples:
         found = f"{len(data.unlabelled)} pictures without a label, {len(data.orphans)} labels without a picture"
         raise DataError(f"{data.root}: no labelled picture in layout {data.layout} ({found}); names must match")
-    if not data.background_is_largest:
+    # Of labels that are drawn, and of colours, there is nothing to confirm.
+    conventions = [sample.label.convention for sample in samples if isinstance(sample.label, MaskFile | ArrayLabels)]
+    if not data.background_is_largest and all(c.is_told or c.values is None for c in conventions):
         return
     step = max(1, len(samples) // _NUM_CONFIRMED)
     label_maps, faults = [], []
@@ -193,7 +192,11 @@ def confirm(data: RoadData) -> None:
             faults.append(fault)  # One broken mask is told by whoever needs it; only all of them stop here.
     if not label_maps:
         raise faults[0]
-    if class_counts(label_maps, data.labels).sum() == 0:
-        values = sorted({int(v) for label_map in label_maps for v in np.unique(label_map)})
-        raise DataError(f"{data.root}: no pixel has a class; ids found {values}, expected {list(range(3))}")
-    confirm_background(label_maps, data.labels, f"{data.root} ({data.layout})")
+    present = sorted(set[int]().union(*(np.flatnonzero(np.bincount(m.ravel())).tolist() for m in label_maps)))
+    if not any(value < data.labels.num_classes for value in present):
+        expected = list(range(data.labels.num_classes))
+        raise DataError(f"{data.root}: no pixel has a class; ids found {present}, expected {one_line(expected)}")
+    if data.background_is_largest:
+        confirm_background(label_maps, data.labels, f"{data.root} ({data.layout})")
+    elif conventions and (explained := explain_0_and_255(present, data.labels, conventions[0])):
+        raise DataError(f"{data.root}: {'; '.join(explained)}", kind="ids-0-255")

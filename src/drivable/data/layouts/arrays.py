@@ -4,45 +4,39 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
+from drivable.data.conventions import CURRENT_IDS
 from drivable.data.id_files import read_ids
 from drivable.data.labels_yaml import read_labels_yaml
-from drivable.data.layouts.road_data import RoadData, read_attributes
-from drivable.data.samples import ArrayImage, ArrayLabels, Sample
+from drivable.data.layouts.road_data import RoadData, files_in, read_attributes
+from drivable.data.samples import ArrayImage, ArrayLabels, Sample, open_array
 from drivable.errors import DataError
 from drivable.labels import BDD100K_DRIVABLE
+from drivable.reading import is_named
 
 
 def open_arrays(root: Path) -> RoadData | None:
-    """The arrays' entries; ids stand in ``ids.txt``, one a line, or are counted. Classes as in ``labels.yaml``."""
-    images = next(iter(sorted(root.glob("image_*.npy"))), None)
+    """The arrays' entries; ids stand in ``ids.txt``, one a line, or are counted. Values as ``labels.yaml`` says."""
+    images = next(iter(files_in(root, ".npy", "image_").values()), None)
     if images is None:
         return None
-    label_maps = images.with_name("label_" + images.name.removeprefix("image_"))
-    if not label_maps.is_file():
+    label_maps = images.with_name("label_" + images.name[len("image_") :])
+    if not is_named(label_maps):
         raise DataError(f"{images}: its label array {label_maps.name} is missing beside it")
-    shapes = []
-    for file, axes in ((images, 4), (label_maps, 3)):
-        try:
-            array = np.load(file, mmap_mode="r")
-        except (OSError, ValueError) as fault:
-            raise DataError(f"{file}: not a readable .npy array: {fault}") from fault
-        if array.ndim != axes or array.dtype != np.uint8:
-            raise DataError(f"{file}: got {array.dtype} {array.shape}, expected uint8 with {axes} axes")
-        shapes.append(array.shape)
-    if shapes[0] != (*shapes[1], 3):
-        raise DataError(f"{images}: pictures {shapes[0]} and labels {shapes[1]} do not match; expected (N, H, W, 3)")
-    num = shapes[0][0]
+    pixels, ids = open_array(images).shape, open_array(label_maps).shape
+    if pixels != (*ids, 3):
+        raise DataError(f"{images}: pictures {pixels} and labels {ids} do not match; expected (N, H, W, 3)")
+    num = pixels[0]
     described = root / "labels.yaml"
-    labels = read_labels_yaml(described).labels if described.is_file() else BDD100K_DRIVABLE
+    labels, convention = BDD100K_DRIVABLE, CURRENT_IDS
+    if is_named(described):
+        said = read_labels_yaml(described)
+        labels, convention = said.labels, said.convention
     named = root / "ids.txt"
-    ids = read_ids(named) if named.is_file() else [f"{i:0{max(6, len(str(num)))}d}" for i in range(num)]
-    if len(ids) != num:
-        raise DataError(f"{named}: {len(ids)} ids for {num} pictures")
+    keys = read_ids(named) if is_named(named) else [f"{i:0{max(6, len(str(num)))}d}" for i in range(num)]
+    if len(keys) != num:
+        raise DataError(f"{named}: {len(keys)} ids for {num} pictures")
     samples = tuple(
-        Sample(key, ArrayImage(images, i), ArrayLabels(label_maps, i, labels.names, labels.ignore_id))
-        for i, key in enumerate(ids)
+        Sample(key, ArrayImage(images, i), ArrayLabels(label_maps, i, convention)) for i, key in enumerate(keys)
     )
     return RoadData(
         root,

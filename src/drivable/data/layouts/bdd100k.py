@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from pathlib import Path
 
 from drivable.data.annotations import IGNORE, Frame
 from drivable.data.annotations.label_files import read_frames
 from drivable.data.conventions import COLORS_2018, CURRENT_IDS, IDS_2018, MaskConvention
 from drivable.data.layouts.road_data import (
+    SPLIT_NAMES,
     Pairs,
     RoadData,
     files_in,
+    folders_in,
     merged,
     pair_frames,
     pair_masks,
@@ -20,11 +23,9 @@ from drivable.data.layouts.road_data import (
 from drivable.errors import DataError
 from drivable.labels import BDD100K_DRIVABLE
 
-SPLITS = ("train", "val", "test")
 CLASSES = {name: index for index, name in enumerate(BDD100K_DRIVABLE.names)} | {IGNORE: BDD100K_DRIVABLE.ignore_id}
 BACKGROUND = CLASSES["background"]
 _IMAGES = ("images/100k", "images/10k")
-_JSON_2018 = ("labels/100k", "labels")
 
 
 def open_masks(root: Path) -> RoadData | None:
@@ -49,28 +50,28 @@ def open_colors_2018(root: Path) -> RoadData | None:
 
 def open_polygons(root: Path) -> RoadData | None:
     """``labels/drivable/polygons/drivable_<split>.json``."""
-    return _open_json(root, "bdd100k-polygons", sorted((root / "labels/drivable/polygons").glob("*.json")))
+    return _open_json(root, "bdd100k-polygons", files_in(root / "labels/drivable/polygons", ".json").values())
 
 
 def open_rles(root: Path) -> RoadData | None:
     """``labels/drivable/rles/drivable_<split>.json``, BDD100K's frames or COCO's annotations."""
-    return _open_json(root, "bdd100k-rles", sorted((root / "labels/drivable/rles").glob("*.json")))
+    return _open_json(root, "bdd100k-rles", files_in(root / "labels/drivable/rles", ".json").values())
 
 
 def open_json_2018(root: Path) -> RoadData | None:
     """``labels/100k/<split>/<id>.json`` or ``labels/bdd100k_labels_images_<split>.json``."""
     files = [
-        *sorted((root / "labels").glob("bdd100k_labels_images_*.json")),
-        *(file for split in SPLITS for file in sorted((root / "labels/100k" / split).glob("*.json"))),
+        *files_in(root / "labels", ".json", "bdd100k_labels_images_").values(),
+        *(file for split in SPLIT_NAMES for file in files_in(root / "labels/100k" / split, ".json").values()),
     ]
     return _open_json(root, "bdd100k-2018-json", files)
 
 
 def split_of(file: Path) -> str:
     """The split that a label file's name or folder says, ``""`` where neither does."""
-    if file.parent.name in SPLITS:
+    if file.parent.name in SPLIT_NAMES:
         return file.parent.name
-    found = re.search(r"(?:^|[_-])(train|val|test)(?:$|[_-])", file.stem)
+    found = re.search(rf"(?:^|[_-])({'|'.join(SPLIT_NAMES)})(?:$|[_-])", file.stem)
     return found[1] if found else ""
 
 
@@ -93,14 +94,14 @@ def _open_masks(root: Path, layout: str, place: str, suffix: str, convention: Ma
     if images is None or not masks.is_dir():
         return None
     # Of both, so that masks whose whole picture folder is missing are noticed.
-    splits = sorted({entry.name for folder in (images, masks) for entry in folder.iterdir() if entry.is_dir()})
     parts = {
-        split: pair_masks(pictures_in(images / split), files_in(masks / split, suffix), convention) for split in splits
+        split: pair_masks(pictures_in(images / split), files_in(masks / split, suffix), convention)
+        for split in folders_in(images, masks)
     }
     return merged(root, layout, BDD100K_DRIVABLE, parts, background_is_largest=True)
 
 
-def _open_json(root: Path, layout: str, files: list[Path]) -> RoadData | None:
+def _open_json(root: Path, layout: str, files: Collection[Path]) -> RoadData | None:
     images = _image_folder(root)
     if images is None or not files:
         return None

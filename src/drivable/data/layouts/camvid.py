@@ -8,9 +8,10 @@ from pathlib import Path, PurePosixPath
 
 from drivable.data.conventions import MaskConvention
 from drivable.data.id_files import read_ids
-from drivable.data.layouts.road_data import Pairs, RoadData, files_in, merged, pair_masks, pictures_in
-from drivable.errors import ConfigError, DataError
+from drivable.data.layouts.road_data import SPLIT_NAMES, Pairs, RoadData, files_in, merged, pair_masks, pictures_in
+from drivable.errors import ConfigError, DataError, one_line
 from drivable.labels import RGB, LabelSet
+from drivable.reading import is_named, read_text, reading
 
 _VOID = "void"
 # As label_colors.txt has them; copies of the data often lack that file.
@@ -71,16 +72,16 @@ def open_camvid(root: Path) -> RoadData | None:
     """
     if (root / "701_StillsRaw_full").is_dir() and (root / "LabeledApproved_full").is_dir():
         return _published(root)
-    if (root / "codes.txt").is_file() and (root / "images").is_dir() and any((root / "labels").glob("*_P.png")):
+    if is_named(root / "codes.txt") and (root / "images").is_dir() and files_in(root / "labels", "_P.png"):
         return _fastai(root)
     return None
 
 
 def open_camvid_11(root: Path) -> RoadData | None:
     """SegNet's ``<split>/<id>.png`` with ``<split>annot/<id>.png``: ids 0 to 10, and 11 for what is ignored."""
-    splits = [split for split in ("train", "val", "test") if (root / f"{split}annot").is_dir()]
+    splits = [split for split in SPLIT_NAMES if (root / f"{split}annot").is_dir()]
     # CVAT exports its own classes into the same folders, and tells them in label_colors.txt.
-    if not any((root / split).is_dir() for split in splits) or (root / "label_colors.txt").is_file():
+    if not any((root / split).is_dir() for split in splits) or is_named(root / "label_colors.txt"):
         return None
     parts = {
         split: pair_masks(pictures_in(root / split), files_in(root / f"{split}annot", ".png"), _SEGNET_IDS)
@@ -91,7 +92,7 @@ def open_camvid_11(root: Path) -> RoadData | None:
 
 def _published(root: Path) -> RoadData:
     file = root / "label_colors.txt"
-    colors = _read_colors(file) if file.is_file() else _COLORS
+    colors = _read_colors(file) if is_named(file) else _COLORS
     labels = _label_set(colors, colors, file)
     convention = MaskConvention(
         "CamVid's label_colors.txt", colors={color: _id(labels, name) for name, color in colors.items()}
@@ -107,7 +108,7 @@ def _fastai(root: Path) -> RoadData:
     convention = MaskConvention("CamVid's codes.txt", values={k: _id(labels, name) for k, name in enumerate(codes)})
     pictures, masks = pictures_in(root / "images"), files_in(root / "labels", "_P.png")
     valid = root / "valid.txt"
-    val = {PurePosixPath(name).stem for name in read_ids(valid)} if valid.is_file() else set()
+    val = {PurePosixPath(name).stem for name in read_ids(valid)} if is_named(valid) else set()
     parts = {
         split: pair_masks(
             {key: path for key, path in pictures.items() if (key in val) == (split == "val")},
@@ -138,21 +139,18 @@ def _drives(parts: Mapping[str, Pairs]) -> dict[str, dict[str, str]]:
 
 
 def _read_colors(file: Path) -> dict[str, RGB]:
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as fault:
-        raise DataError(f"{file}: not a readable list of colours: {fault}") from fault
+    with reading(file, DataError, "not a readable list of colours"):
+        lines = read_text(file).splitlines()
     colors: dict[str, RGB] = {}
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         found = re.fullmatch(r"\s*(\d{1,3})\s+(\d{1,3})\s+(\d{1,3})\s+(\S.*?)\s*", line)
         if found is None:
-            raise DataError(f"{file}, line {number}: got '{line.strip()}', expected 'R G B name'")
+            raise DataError(f"{file}, line {number}: got '{one_line(line, 80)}', expected 'R G B name'")
         color, name = (int(found[1]), int(found[2]), int(found[3])), found[4]
         if name in colors or color in colors.values():
-            raise DataError(
-                f"{file}, line {number}: {name} or its colour stands there twice; every class needs its own"
-            )
+            said = f"{one_line(name, 80)} or its colour stands there twice; every class needs its own"
+            raise DataError(f"{file}, line {number}: {said}")
         colors[name] = color
     return colors

@@ -7,7 +7,7 @@ from itertools import chain
 from pathlib import Path
 
 from drivable.data.conventions import DRIVABLE_OR_NOT, MaskConvention
-from drivable.data.layouts.road_data import Pairs, RoadData, files_in, merged, pair_masks, pictures_in
+from drivable.data.layouts.road_data import Pairs, RoadData, files_in, folders_in, merged, pair_masks, pictures_in
 from drivable.data.renaming import rename
 from drivable.labels import RGB, LabelSet
 
@@ -73,9 +73,7 @@ def open_cityscapes_road(root: Path) -> RoadData | None:
 
 
 def _pairs(images: Path, masks: Path) -> Pairs:
-    folders = [folder for folder in (images, masks) if folder.is_dir()]
-    cities = sorted({entry.name for folder in folders for entry in folder.iterdir() if entry.is_dir()})
-    found = [pairs for city in cities for pairs in _pairs_of_city(images / city, masks / city)]
+    found = [pairs for city in folders_in(images, masks) for pairs in _pairs_of_city(images / city, masks / city)]
     return Pairs(
         tuple(sorted(chain.from_iterable(pairs.samples for pairs in found), key=lambda sample: sample.id)),
         [path for pairs in found for path in pairs.unlabelled],

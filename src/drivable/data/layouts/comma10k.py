@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from drivable.data.conventions import MaskConvention
-from drivable.data.layouts.road_data import RoadData, files_in, merged, pair_masks, pictures_in
+from drivable.data.layouts.road_data import RoadData, files_in, joined, merged, pair_masks, pictures_in
 from drivable.labels import LabelSet
 
 COMMA10K = LabelSet(
@@ -27,8 +27,8 @@ def open_comma10k(root: Path) -> RoadData | None:
     # Names are looked at because many data sets have folders of these names.
     if not (root / "imgs").is_dir() or not any(_NAME.fullmatch(key) for key in files_in(root / "masks", ".png")):
         return None
-    pictures = pictures_in(root / "imgs") | pictures_in(root / "imgs2")
-    masks = files_in(root / "masks", ".png") | files_in(root / "masks2", ".png")
+    pictures = joined(pictures_in(root / "imgs"), pictures_in(root / "imgs2"))
+    masks = joined(files_in(root / "masks", ".png"), files_in(root / "masks2", ".png"))
     parts = {
         split: pair_masks(
             {key: path for key, path in pictures.items() if key.endswith("9") == (split == "val")},

@@ -8,13 +8,14 @@ from typing import Any
 from drivable.data.annotations.label_files import read_json
 from drivable.data.conventions import MaskConvention
 from drivable.data.layouts.road_data import RoadData, files_in, merged, pair_masks, pictures_in
-from drivable.errors import ConfigError, DataError
+from drivable.errors import DataError
 from drivable.labels import RGB, LabelSet
+from drivable.reading import reading
 
 _SPLITS = {"training": "train", "validation": "val"}
 # Folders of the masks, newest first, each with the config that goes with it.
 _VERSIONS = (("v2.0/labels", "config_v2.0.json"), ("v1.2/labels", "config_v1.2.json"), ("labels", "config.json"))
-_MAX_CLASSES = 254
+_MAX_LABELS, _MAX_CLASSES = 256, 254
 
 
 def open_mapillary(root: Path) -> RoadData | None:
@@ -24,7 +25,7 @@ def open_mapillary(root: Path) -> RoadData | None:
     """
     folders = [root / folder for folder in _SPLITS if (root / folder / "images").is_dir()]
     versions = [version for version in _VERSIONS if any((folder / version[0]).is_dir() for folder in folders)]
-    configs = sorted(root.glob("config*.json"))
+    configs = list(files_in(root, ".json", "config").values())
     if not versions or not configs:
         return None
     place, name = versions[0]
@@ -47,26 +48,22 @@ def _read_labels(file: Path, entries: Any) -> tuple[LabelSet, MaskConvention]:
     names: list[str] = []
     colors: list[RGB] = []
     ids: dict[int, int] = {}
-    try:
-        for value, entry in enumerate(entries):
+    if not isinstance(entries, list) or len(entries) > _MAX_LABELS:
+        raise DataError(f"{file}: labels must be a list of at most {_MAX_LABELS}, which is what masks of 8 bits hold")
+    for value, entry in enumerate(entries):
+        wanted = "every label needs a name and a color of three numbers"
+        with reading(file, DataError, f"label {value} is not described as expected", wanted):
             if not entry.get("evaluate", True):
                 ids[value] = 255
                 continue
-            (red, green, blue), name = entry["color"], _unique(str(entry["name"]), names)
             ids[value] = len(names)
-            names.append(name)
-            colors.append((int(red), int(green), int(blue)))
-    except (KeyError, TypeError, ValueError, AttributeError) as fault:
-        raise DataError(
-            f"{file}: label {len(ids)} is not described as expected ({fault}); every label needs a name and a color "
-            "of three numbers"
-        ) from fault
+            names.append(_unique(str(entry["name"]), names))
+            red, green, blue = entry["color"]
+            colors.append((red, green, blue))
     if len(names) > _MAX_CLASSES:
         raise DataError(f"{file}: {len(names)} classes to evaluate, and masks of 8 bits hold at most {_MAX_CLASSES}")
-    try:
+    with reading(file):
         return LabelSet(tuple(names), tuple(colors)), MaskConvention(f"Mapillary's {file.name}", values=ids)
-    except ConfigError as fault:
-        raise DataError(f"{file}: {fault}") from fault
 
 
 def _unique(name: str, taken: list[str]) -> str:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import csv
+import io
+import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Protocol
 
@@ -13,10 +16,23 @@ from drivable.data.annotations import Frame
 from drivable.data.conventions import MaskConvention
 from drivable.data.pictures import PICTURE_SUFFIXES
 from drivable.data.samples import DrawnLabels, ImageFile, ImageSource, MaskFile, NoImage, Sample, Size
-from drivable.errors import DataError
+from drivable.errors import DataError, one_line
 from drivable.labels import LabelSet
+from drivable.reading import is_named, read_text, reading
 
 Attributes = Mapping[str, str]
+# Names of the splits, and what they are called elsewhere.
+SPLIT_NAMES: Mapping[str, str] = {
+    name: split
+    for split, names in {
+        "train": ("train", "training"),
+        "val": ("val", "valid", "validation"),
+        "test": ("test", "testing"),
+    }.items()
+    for name in names
+}
+# Folders of network storage, macOS, Windows and viewers of pictures that do not begin with a sign of their own.
+_OF_PROGRAMS = frozenset({"__macosx", "thumbs", "thumbnails", "system volume information", "lost+found"})
 
 
 @dataclass(frozen=True)
@@ -82,21 +98,67 @@ class Pairs:
 
 
 def pictures_in(folder: Path, suffix: str = "") -> dict[str, Path]:
-    """Pictures of a folder by name without ``suffix`` and file suffix; empty where there is no such folder."""
-    if not folder.is_dir():
-        return {}
-    return {
-        path.stem.removesuffix(suffix): path
-        for path in folder.iterdir()
-        if path.suffix.lower() in PICTURE_SUFFIXES and path.name[0] != "." and path.stem.endswith(suffix)
-    }
+    """Pictures of a folder by name without ``suffix`` and file suffix; empty where there is no such folder.
+
+    Raises:
+        DataError: where two have one name, such as ``a.jpg`` and ``a.png``.
+    """
+    found = (path for path in _files(folder) if path.suffix.lower() in PICTURE_SUFFIXES)
+    return _by_name((path.stem.removesuffix(suffix), path) for path in found if path.stem.endswith(suffix))
 
 
-def files_in(folder: Path, suffix: str) -> dict[str, Path]:
-    """Files of a folder by name without ``suffix``; empty where there is no such folder."""
+def files_in(folder: Path, suffix: str, prefix: str = "") -> dict[str, Path]:
+    """Files of a folder by name without ``suffix``, in small or capital letters; empty where there is no such folder.
+
+    Raises:
+        DataError: where two have one name, such as ``a.png`` and ``a.PNG``.
+    """
+    found = (path for path in _files(folder) if path.name.lower().endswith(suffix.lower()))
+    return _by_name((path.name[: -len(suffix)], path) for path in found if path.name.startswith(prefix))
+
+
+def folders_in(*places: Path) -> list[str]:
+    """Names of the folders in these folders, sorted; none that a system or a program has put there for itself."""
+    with reading(places[0], DataError, "cannot be looked into"):
+        names = {entry.name for place in places if place.is_dir() for entry in place.iterdir() if entry.is_dir()}
+    return sorted(name for name in names if not _is_of_a_program(name))
+
+
+def joined(first: Mapping[str, Path], second: Mapping[str, Path]) -> dict[str, Path]:
+    """What lies in two folders that count as one.
+
+    Raises:
+        DataError: where both have a file of one name.
+    """
+    return _by_name(chain(first.items(), second.items()))
+
+
+def _files(folder: Path) -> list[Path]:
+    """What lies in a folder but folders and hidden files, sorted; what is no regular file is told by its reader."""
     if not folder.is_dir():
-        return {}
-    return {p.name.removesuffix(suffix): p for p in folder.iterdir() if p.name.endswith(suffix) and p.name[0] != "."}
+        return []
+    is_local = isinstance(folder, Path)
+    with reading(folder, DataError, "cannot be looked into"):
+        # A local listing itself says what is a folder; of a remote one each question is a request.
+        found = (
+            [entry.name for entry in os.scandir(folder) if not entry.is_dir(follow_symlinks=False)]
+            if is_local
+            else [path.name for path in folder.iterdir()]
+        )
+    return [folder / name for name in sorted(found) if name[0] != "."]
+
+
+def _is_of_a_program(folder: str) -> bool:
+    return folder[0] in ".@#$" or folder.casefold() in _OF_PROGRAMS
+
+
+def _by_name(found: Iterable[tuple[str, Path]]) -> dict[str, Path]:
+    files: dict[str, Path] = {}
+    for key, path in found:
+        other = files.setdefault(key, path)
+        if other != path:
+            raise DataError(f"{other} and {path}: two files of one name, '{key}'; remove or rename one of them")
+    return files
 
 
 def pair_masks(pictures: Mapping[str, Path], masks: Mapping[str, Path], convention: MaskConvention) -> Pairs:
@@ -165,11 +227,15 @@ def merged(
     for split, part in parts.items():
         # Pictures that are numbered anew in each folder; an id is a picture's name in all of the data.
         for sample in part.samples:
-            if nums[sample.id] > 1 and sample.id in said:
+            if split and nums[sample.id] > 1 and sample.id in said:
                 said[f"{split}-{sample.id}"] = said[sample.id]
         part.samples = tuple(
-            replace(sample, id=f"{split}-{sample.id}") if nums[sample.id] > 1 else sample for sample in part.samples
+            replace(sample, id=f"{split}-{sample.id}") if split and nums[sample.id] > 1 else sample
+            for sample in part.samples
         )
+    ids = Counter(sample.id for part in parts.values() for sample in part.samples)
+    if ids and ids.most_common(1)[0][1] > 1:
+        raise DataError(f"{root}: two pictures have the id '{ids.most_common(1)[0][0]}'; rename one of them")
     return RoadData(
         root,
         layout,
@@ -186,17 +252,19 @@ def read_attributes(file: Path) -> dict[str, dict[str, str]]:
     """Attributes by picture id from a CSV with the column ``id``; blanks are left out. Empty where there is no file.
 
     Raises:
-        DataError: where the file cannot be read or has no such column.
+        DataError: where the file cannot be read, has no such column, or an id twice with other attributes.
     """
-    if not file.is_file():
+    if not is_named(file):
         return {}
-    try:
-        with file.open(encoding="utf-8", newline="") as text:
-            table = csv.DictReader(text)
-            if "id" not in (table.fieldnames or ()):
-                raise DataError(f"{file}: no column 'id'; expected id and one column an attribute")
-            return {
-                row["id"]: {key: value for key, value in row.items() if key and key != "id" and value} for row in table
-            }
-    except (OSError, UnicodeDecodeError, csv.Error) as fault:
-        raise DataError(f"{file}: not a readable CSV: {fault}") from fault
+    said: dict[str, dict[str, str]] = {}
+    with reading(file, DataError, "not a readable CSV"):
+        table = csv.DictReader(io.StringIO(read_text(file), newline=""), strict=True)
+        if "id" not in (table.fieldnames or ()):
+            raise DataError(f"{file}: no column 'id'; expected id and one column an attribute, parted by commas")
+        for row in table:
+            key = row["id"]
+            # What a line has more than columns stands under None.
+            values = {name: value for name, value in row.items() if name and name != "id" and value}
+            if key and said.setdefault(key, values) != values:
+                raise DataError(f"{file}, line {table.line_num}: id '{one_line(key, 80)}' stands there twice")
+    return said

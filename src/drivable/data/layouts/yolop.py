@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from drivable.data.conventions import DRIVABLE_OR_NOT, MaskConvention
-from drivable.data.layouts.road_data import RoadData, files_in, merged, pair_masks, pictures_in
+from drivable.data.layouts.road_data import SPLIT_NAMES, RoadData, files_in, folders_in, merged, pair_masks, pictures_in
 from drivable.data.pictures import Pixels, Stored, open_picture
 from drivable.errors import DataError
 
-_SPLITS = ("train", "val", "test")
 _MASKS = ("da_seg_annotations", "bdd_seg_gt")
 _IMAGES = ("images/100k", "images")
 # Of YOLOP's own loader. Its masks hold 0, 127 and 255, of which it tells only 0 from the rest.
@@ -64,7 +63,7 @@ def open_yolop(root: Path) -> RoadData | None:
     if masks is None or images is None:
         return None
     convention = GreyMasks("YOLOP's masks")
-    splits = [split for split in _SPLITS if (images / split).is_dir() or (masks / split).is_dir()]
+    splits = [split for split in folders_in(images, masks) if split in SPLIT_NAMES]
     parts = {
         split: pair_masks(pictures_in(images / split), files_in(masks / split, ".png"), convention)
         for split in splits or ("",)
