@@ -26,6 +26,8 @@ LIMITS: Mapping[str, tuple[int, str]] = {
     "DRIVABLE_MAX_JPEG_SCANS": (100, "scans of a JPEG, each of which goes over all of its pixels"),
     "DRIVABLE_MAX_NETWORK_PIXELS": (2**25, "pixels that a network works at"),
     "DRIVABLE_MAX_CORNERS": (20_000, "corners of one polygon"),
+    "DRIVABLE_MAX_CROSSINGS": (10_000_000, "times that the edges of one polygon cross a row of pixels"),
+    "DRIVABLE_MAX_DRAWN": (10_000_000_000, "pixels of one image times its shapes"),
     "DRIVABLE_MAX_DEPTH": (64, "levels of nesting in JSON, YAML and XML"),
     "DRIVABLE_MAX_YAML_NODES": (100_000, "values in a YAML file, each alias counted as what it stands for"),
     "DRIVABLE_MAX_YAML_BYTES": (2**20, "bytes of a YAML file"),
@@ -113,8 +115,8 @@ def reading(
 ) -> Iterator[None]:
     """The boundary of a reader: whatever a parser throws inside leaves as the reader's own error, in one line.
 
-    Faults of ``error``'s own kind pass as they are, since they say where; limits do not, and are told again with the
-    place, as are our faults of other kinds.
+    Faults of ``error``'s own kind pass, with the place where they lack it; limits and our faults of other kinds are told
+    again as ``error``.
 
     Args:
         where: the file, for the message.
@@ -135,7 +137,9 @@ def reading(
         yield
     except LimitError as fault:
         raise error(f"{where}: {fault}") from fault
-    except error:
+    except error as fault:
+        if str(where) not in str(fault):
+            fault.args = (f"{where}: {fault}",)
         raise
     except Exception as fault:
         said = "nested too deeply" if isinstance(fault, RecursionError) else _said(fault)

@@ -87,11 +87,12 @@ class Bdd100kPolygons(_JsonWriter):
         labels: list[dict[str, Any]] = []
         for category, class_id in (("direct", 0), ("alternative", 1), ("unknown", self.data.labels.ignore_id)):
             for ring in outline_mask(label_map == class_id):
-                vertices = np.round(ring, 3).tolist()
+                # The toolkit of 2021 counts from the corner of the first pixel and rounds.
+                vertices = (ring + 0.5).astype(int).tolist()
                 poly2d = [{"vertices": vertices, "types": "L" * len(vertices), "closed": True}]
                 labels.append({"id": str(len(labels)), "category": category, "poly2d": poly2d})
         frame = {
-            "name": f"{sample.id}.jpg",
+            "name": _picture_name(sample),
             "size": {"width": label_map.shape[1], "height": label_map.shape[0]},
             "attributes": dict(self.data.attributes.get(sample.id, {})),
             "labels": labels,
@@ -120,7 +121,7 @@ class CocoRle(_JsonWriter):
                     {"category_id": category, "segmentation": segmentation, "area": int(mask.sum()), "bbox": box}
                 )
         height, width = label_map.shape
-        image = {"file_name": f"{sample.id}.jpg", "height": height, "width": width}
+        image = {"file_name": _picture_name(sample), "height": height, "width": width}
         attributes = dict(self.data.attributes.get(sample.id, {}))
         self.entries.setdefault(split, []).append(
             {"image": image | ({"attributes": attributes} if attributes else {}), "regions": regions}
@@ -134,7 +135,7 @@ class CocoRle(_JsonWriter):
             images = [{"id": number, **entry["image"]} for number, entry in enumerate(entries, 1)]
             regions = [(number, r) for number, entry in enumerate(entries, 1) for r in entry["regions"]]
             annotations = [
-                {"id": k, "image_id": number, "iscrowd": 1, **region} for k, (number, region) in enumerate(regions, 1)
+                {"id": k, "image_id": number, "iscrowd": 0, **region} for k, (number, region) in enumerate(regions, 1)
             ]
             contents[split] = {"images": images, "annotations": annotations, "categories": categories}
         self._write("labels/drivable/rles", contents)
@@ -324,6 +325,13 @@ def _copy_picture(sample: Sample, root: Path, place: PurePath | None) -> None:
             shutil.copyfileobj(source, copy)
     else:
         Image.fromarray(sample.image.read()).save(root / f"{place}.png")
+
+
+def _picture_name(sample: Sample) -> str:
+    """Name that a picture has where it is copied to."""
+    if isinstance(sample.image, ImageFile):
+        return f"{sample.id}{PurePath(str(sample.image.file)).suffix}"
+    return f"{sample.id}.jpg" if isinstance(sample.image, NoImage) else f"{sample.id}.png"
 
 
 def _require_drivable(labels: LabelSet, target: str) -> None:

@@ -10,10 +10,13 @@ from pycocotools import mask as coco_mask
 
 from drivable.data import open_data, open_labels, read_pair
 from drivable.data.annotations import Bitmap, Frame, Polygon, Rle
-from drivable.data.annotations.label_files import read_frames
+from drivable.data.annotations.frames import unpack_counts
+from drivable.data.annotations.label_files import image_id, read_frames
+from drivable.data.annotations.outlines import box_corners, ellipse_corners, turned
 from drivable.data.annotations.polygonize import outline_mask
-from drivable.data.annotations.rasterize import fill_ring, flatten_poly2d
+from drivable.data.annotations.rasterize import cover_ring, fill_ring, flatten_poly2d
 from drivable.errors import DataError
+from drivable.reading import LIMITS
 
 SQUARE = ((2.0, 3.0), (6.0, 3.0), (6.0, 8.0), (2.0, 8.0))
 
@@ -65,20 +68,124 @@ def test_bezier_letters() -> None:
 @pytest.mark.parametrize(
     ("vertices", "types"),
     [([(0, 0), (1, 1)], "LL"), ([(0, 0), (1, 1), (2, 0)], "LLX"), ([(0, 0), (1, 1), (2, 0)], "LL"),
-     ([(0, 0), (1, 1), (2, 0)], "CLL"), ([(0, 0), (1, float("nan")), (2, 0)], "LLL")],
+     ([(0, 0), (1, 1), (2, 0)], "CLL"), ([(0, 0), (1, float("nan")), (2, 0)], "LLL"),
+     ([(0, 0), (1, float("inf")), (2, 0)], "LLL"), ([(0, 0), (1, 1e308), (2, 0)], "LLL"),
+     ([(0, 0), (1, -(2.0**25)), (2, 0)], "LLL")],
 )  # fmt: skip
 def test_polygons_that_are_none(vertices: list[tuple[float, float]], types: str) -> None:
     with pytest.raises(DataError, match="vertices"):
         flatten_poly2d(vertices, types)
 
 
-@pytest.mark.parametrize("seed", range(5))
+def test_a_polygon_of_too_many_corners(monkeypatch: pytest.MonkeyPatch) -> None:
+    corners = [(float(k % 7), float(k)) for k in range(20_001)]
+    with pytest.raises(DataError, match="20001 corners of a polygon.*DRIVABLE_MAX_CORNERS raises it"):
+        flatten_poly2d(corners, "L" * len(corners))
+    assert len(flatten_poly2d(corners[:20_000], "L" * 20_000)) == 20_000
+    # A curve counts with the corners that it is drawn with.
+    with pytest.raises(DataError, match="21001 corners"):
+        flatten_poly2d(corners[:1801], "L" + "CCC" * 600)
+    with pytest.raises(DataError, match="DRIVABLE_MAX_CROSSINGS"):
+        fill_ring(np.array([(k / 9, k % 2 * 1000.0) for k in range(10_010)]), (1000, 1000))
+    monkeypatch.setenv("DRIVABLE_MAX_CORNERS", "30000")
+    assert len(flatten_poly2d(corners, "L" * len(corners))) == 20_001
+
+
+def test_many_shapes_in_a_large_picture() -> None:
+    shapes = (Polygon("direct", SQUARE, "LLLL"),) * 101
+    with pytest.raises(DataError, match="10100000000 pixels to draw.*DRIVABLE_MAX_DRAWN"):
+        Frame("a", shapes).draw({"direct": 0}, (10_000, 10_000), rest=2)
+
+
+def test_rings_in_portions_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    corners = np.random.default_rng(0).uniform(-5, 45, (40, 2))
+    filled, covered = fill_ring(corners, (30, 40)), cover_ring(corners, (30, 40))
+    monkeypatch.setattr("drivable.data.annotations.rasterize._CROSSINGS_AT_ONCE", 7)
+    assert np.array_equal(fill_ring(corners, (30, 40)), filled)
+    assert np.array_equal(cover_ring(corners, (30, 40)), covered)
+
+
+def test_what_a_ring_covers_in_part() -> None:
+    corners = np.array([(3.2, 2.1), (14.7, 6.3), (7.1, 15.8)])
+    fine = fill_ring(corners * 50 + 24.5, (1000, 1000)).reshape(20, 50, 20, 50).any(axis=(1, 3))
+    covered = cover_ring(corners, (20, 20))
+    # The fine grid misses the smallest of corners.
+    assert covered[fine].all()
+    assert (covered & ~fine).sum() <= 3
+    # Edges between pixels cover none of them.
+    assert cover_ring(np.array(SQUARE) - 0.5, (10, 10)).sum() == 20
+
+
+def test_polygons_of_2021_are_filled_as_its_toolkit_does() -> None:
+    # Corners are rounded to those of pixels; of the diagonal, every pixel belongs to it.
+    triangle = Polygon("direct", ((0.4, 0.3), (3.6, 0.2), (0.4, 4.4)), "LLL", "covers").mask((5, 5))
+    assert np.array_equal(
+        triangle, np.array([[1, 1, 1, 1, 0], [1, 1, 1, 0, 0], [1, 1, 0, 0, 0], [1, 0, 0, 0, 0], [0] * 5])
+    )
+
+
+def test_boxes_and_ellipses() -> None:
+    assert fill_ring(np.array(box_corners(2, 3, 4, 5)), (10, 10)).sum() == 20
+    quarter = np.array(turned(box_corners(5, 2, 4, 2), (5, 2), 90))
+    expected = np.zeros((10, 10), dtype=bool)
+    expected[2:6, 3:5] = True  # Clockwise about the upper left corner.
+    assert np.array_equal(fill_ring(quarter - 1e-6, (10, 10)), expected)
+    rows, columns = np.mgrid[:60, :80]
+    x, y, angle = columns - 40.2, rows - 30.3, np.radians(30)
+    along, across = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
+    ellipse = fill_ring(np.array(turned(ellipse_corners(40.2, 30.3, 25, 10), (40.2, 30.3), 30)), (60, 80))
+    assert np.array_equal(ellipse, (along / 25) ** 2 + (across / 10) ** 2 < 1)
+    for nothing in ((0, 0, 0, 1), (0, 0, 1, -1), (0, 0, 1, float("nan"))):
+        with pytest.raises(ValueError, match="above zero"):
+            box_corners(*nothing)
+        with pytest.raises(ValueError, match="above zero"):
+            ellipse_corners(*nothing)
+
+
+@pytest.mark.parametrize("seed", range(40))
 def test_outlines_fill_to_the_same_mask(seed: int) -> None:
-    mask = np.random.default_rng(seed).random((40, 60)) > 0.45  # Full of holes, corners and touching diagonals.
-    filled = np.zeros_like(mask)
+    # Full of holes, corners and touching diagonals.
+    rng = np.random.default_rng(seed)
+    mask = rng.random((40, 60) if seed < 5 else rng.integers(1, 6, 2)) > 0.45
+    filled, covered = np.zeros_like(mask), np.zeros_like(mask)
     for ring in outline_mask(mask):
+        assert np.array_equal(ring % 1, np.full_like(ring, 0.5))
         filled |= fill_ring(ring, mask.shape)
+        covered |= cover_ring(ring, mask.shape)
     assert np.array_equal(filled, mask)
+    assert np.array_equal(covered, mask)
+
+
+def test_no_outline_has_more_corners_than_a_reader_allows() -> None:
+    mask = np.random.default_rng(0).random((300, 300)) > 0.45
+    rings = outline_mask(mask)
+    assert LIMITS["DRIVABLE_MAX_CORNERS"][0] // 8 < max(map(len, rings)) <= LIMITS["DRIVABLE_MAX_CORNERS"][0]
+    assert np.array_equal(np.any([fill_ring(ring, mask.shape) for ring in rings], axis=0), mask)
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("a.JPG", "a"),
+        ("x/a.jpeg", "a"),
+        ("x\\y\\a.PNG", "a"),
+        ("a.b", "a.b"),
+        ("../a.jpg", "a"),
+        ("C:\\a.b.jpg", "a.b"),
+    ],
+)
+def test_names_of_pictures(name: str, key: str) -> None:
+    assert image_id(name) == key
+
+
+@pytest.mark.parametrize("name", ["", "..", "a/..", "a\x00.jpg", "a\n", "a" * 300])
+def test_names_that_are_none(name: str, tmp_path: Path) -> None:
+    values = generations()["2021"]
+    assert isinstance(values, list)
+    (tmp_path / "labels.json").write_text(json.dumps([values[0] | {"name": name}]))
+    with pytest.raises(DataError, match=r"labels.json: image id .*expected a file name") as fault:
+        open_labels(tmp_path / "labels.json")
+    assert "\n" not in str(fault.value)
 
 
 def test_run_lengths() -> None:
@@ -93,6 +200,35 @@ def test_run_lengths() -> None:
         Rle("direct", counts, (13, 17)).mask((20, 20))
     with pytest.raises(DataError, match="add up to 3 pixels, expected 221"):
         Rle("direct", (1, 2), (13, 17)).mask((13, 17))
+    with pytest.raises(DataError, match="add up to 221 pixels, expected 221"):
+        Rle("direct", (-1, 222), (13, 17)).mask((13, 17))
+    with pytest.raises(DataError, match=r"add up to 1000.*\.\.\. pixels, expected 221"):
+        Rle("direct", (10**4000,), (13, 17)).mask((13, 17))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_compressed_run_lengths_are_unpacked_as_coco_packs_them(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    mask = (
+        rng.random(
+            (1, 1, 300, 200)[seed % 4],
+        )
+        > 0.5
+    )[:, None] & (rng.random(seed * 40 + 1) > rng.random())
+    encoded = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))
+    counts = unpack_counts(encoded["counts"].decode())
+    assert sum(counts) == mask.size
+    assert np.array_equal(Rle("direct", encoded["counts"].decode(), mask.shape).mask(mask.shape), mask)
+    uncompressed = coco_mask.frPyObjects({"counts": counts, "size": list(mask.shape)}, *mask.shape)
+    assert uncompressed["counts"] == encoded["counts"]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "0", "oooooooooooooooo0", "~~~", "PP", "\x00", "É", "\ud800", "P" * 1000, "O" * 1000 + "0"]
+)
+def test_run_lengths_that_lie(text: str) -> None:
+    with pytest.raises(DataError, match="run lengths"):
+        Rle("direct", text, (4, 5)).mask((4, 5))
 
 
 def test_later_shapes_cover_earlier_ones() -> None:
@@ -105,6 +241,20 @@ def test_later_shapes_cover_earlier_ones() -> None:
     assert [(label_map == k).sum() for k in (0, 1, 2, 255)] == [16, 4, 76, 4]
     with pytest.raises(DataError, match="leaves the picture"):
         Bitmap("direct", np.ones((2, 2), dtype=bool), (9, 9)).mask((10, 10))
+
+
+def test_regions_without_an_area_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    square = {"category": "direct", "poly2d": [{"vertices": SQUARE, "types": "LLLL"}]}
+    box = {"category": "alternative", "box2d": {"x1": 1, "y1": 1, "x2": 5, "y2": 5}}
+    frames = [{"name": "a.jpg", "labels": [square, box]}, {"name": "b.jpg", "labels": [box, box]}]
+    (tmp_path / "labels_val.json").write_text(json.dumps([*frames, {"name": "c.jpg", "labels": []}]))
+    data = open_labels(tmp_path / "labels_val.json")
+    # What cannot be drawn is no label of an empty picture.
+    assert [sample.id for sample in data.all_samples] == ["a", "c"]
+    assert (
+        "labels_val.json: regions that are no areas are left out (3 without poly2d and rle, in 2 images); 1 "
+        in caplog.text
+    )
 
 
 def generations(name: str = "b1c66a42-6f7d68ca") -> dict[str, object]:
@@ -162,6 +312,20 @@ def test_every_generation_says_the_same(generation: str, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("[" * 100_000, "DRIVABLE_MAX_DEPTH"),
+        ('[{"name": "a.jpg", "size": {"width": 50000, "height": 50000}}]', "2500000000 pixels .*DRIVABLE_MAX_PIXELS"),
+        ('[{"name": "a.jpg", "size": {"width": Infinity, "height": 5}}]', "a size of 5 x inf"),
+        ('[{"name": "a.jpg", "size": {"width": -4, "height": 5}}]', "a size of 5 x -4"),
+        ('[{"name": "a.jpg", "size": {"width": "4", "height": 5}}]', "a size of 5 x 4; expected pixels"),
+        ('[{"name": null, "labels": []}]', "not of drivable-area labels"),
+        (
+            '[{"name": "a", "labels": [{"category": "direct", "poly2d": [{"vertices": [["1", 2]], "types": "L"}]}]}]',
+            "expected a number, got '1'",
+        ),
+        (
+            '[{"name": "a.jpg", "labels": [{"category": "direct", "rle": {"counts": [1e3], "size": [5, 5]}}]}]',
+            "run lengths that are no whole numbers",
+        ),
         ('[{"name": "a.jpg", "labels": [{"cat', r"broken JSON at line 1, column \d+ .*cut off"),
         ('[{"name": "a.jpg", "labels": [{"id": 1}]}]', "no key 'category'"),
         ('{"a": 1}', "no key 'frames'"),
@@ -170,7 +334,7 @@ def test_every_generation_says_the_same(generation: str, tmp_path: Path) -> None
         ("", "broken JSON"),
         (
             '[{"name": "a.jpg", "labels": [{"category": "direct", "rle": {"counts": "", "size": [0, 0]}}]}]',
-            "a picture of 0x0",
+            "a size of 0 x 0",
         ),
     ],
 )
@@ -217,6 +381,11 @@ def test_polygons_of_a_shrunken_picture(tmp_path: Path) -> None:
     (tmp_path / "labels/drivable/polygons/drivable_val.json").write_text(json.dumps(frames))
     with pytest.raises(DataError, match="the mask is 720x640 and the picture 360x640"):
         read_pair(open_data(tmp_path).all_samples[0])
+
+
+def test_a_label_file_with_a_byte_order_mark(tmp_path: Path) -> None:
+    (tmp_path / "labels.json").write_text(json.dumps(generations()["2021"]), encoding="utf-8-sig")
+    assert [frame.id for frame in read_frames(tmp_path / "labels.json")] == ["b1c66a42-6f7d68ca"]
 
 
 @pytest.mark.real

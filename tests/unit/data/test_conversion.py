@@ -1,13 +1,16 @@
 """What is written is read back the same, by every writer."""
 
+import json
 import os
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 
 from drivable.data import open_data, open_labels, select_split
 from drivable.data.conversion import WRITERS, convert
@@ -71,6 +74,36 @@ def test_coco_itself_reads_the_run_lengths(source: Path, tmp_path: Path) -> None
     for annotation in coco.loadAnns(coco.getAnnIds(imgIds=[1])):
         class_id = {"direct": 0, "alternative": 1, "unknown": 255}[coco.loadCats(annotation["category_id"])[0]["name"]]
         assert np.array_equal(coco.annToMask(annotation), label_map == class_id)
+
+
+def test_labels_against_themselves_score_one(source: Path, tmp_path: Path) -> None:
+    convert(open_data(source), tmp_path / "out", "coco-rle")
+    truth = COCO(tmp_path / "out/labels/drivable/rles/drivable_val.json")
+    answers = truth.loadRes([annotation | {"score": 0.9} for annotation in truth.dataset["annotations"]])
+    scores = COCOeval(truth, answers, "segm")
+    scores.evaluate()
+    scores.accumulate()
+    scores.summarize()
+    assert scores.stats[0] == pytest.approx(1)
+
+
+def test_outlines_run_between_pixels(source: Path, tmp_path: Path) -> None:
+    convert(open_data(source), tmp_path / "out", "bdd100k-polygons")
+    frames = json.loads((tmp_path / "out/labels/drivable/polygons/drivable_val.json").read_text())
+    rings = [ring["vertices"] for frame in frames for label in frame["labels"] for ring in label["poly2d"]]
+    # Whole numbers from the first pixel's corner: no rasteriser has anything to round.
+    assert all(type(value) is int for ring in rings for corner in ring for value in corner)
+    assert all(a[0] == b[0] or a[1] == b[1] for ring in rings for a, b in pairwise([*ring, ring[0]]))
+
+
+def test_label_files_name_the_pictures_as_they_are(source: Path, tmp_path: Path) -> None:
+    (source / "images/100k/val/a.jpg").rename(source / "images/100k/val/a.JPG")
+    for target, place in (("bdd100k-polygons", "polygons"), ("coco-rle", "rles")):
+        convert(open_data(source), tmp_path / target, target)
+        values = json.loads((tmp_path / target / f"labels/drivable/{place}/drivable_val.json").read_text())
+        names = {e.get("file_name") or e["name"] for e in (values["images"] if target == "coco-rle" else values)}
+        assert names == {file.name for file in (tmp_path / target / "images/100k/val").iterdir()}
+        assert "a.JPG" in names
 
 
 def test_arrays_hold_one_size(source: Path, tmp_path: Path) -> None:

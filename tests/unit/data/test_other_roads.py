@@ -15,6 +15,7 @@ from upath import UPath
 
 from drivable.data import LAYOUTS, RoadData, open_data, read_pair, select_split
 from drivable.data.annotations.label_studio import unpack_rle
+from drivable.data.inspection import inspect
 from drivable.errors import DataError
 
 Map = NDArray[np.uint8]
@@ -507,11 +508,97 @@ def test_cvat(tmp_path: Path) -> None:
     expected = regions(2, 0, 2)
     expected[20:24, 4:8] = 1
     expected[1:3, 60:63] = [[2, IGNORE, IGNORE], [IGNORE, 2, IGNORE]]
+    expected[:9, :9] = 1
     assert np.array_equal(label_map(data, "front_0001"), expected)
     assert not label_map(data, "rear_0001").any()
     assert [path.name for path in data.unlabelled] == ["0002.jpg"]
     (tmp_path / "images/rear/0001.jpg").unlink()
     assert [path.name for path in open_data(tmp_path).orphans] == ["rear_0001"]
+
+
+CVAT_OTHER_SHAPES = """<?xml version="1.0" encoding="utf-8"?>
+<annotations>
+  <meta><task><labels>
+    <label><name>road</name><type>rectangle</type></label>
+    <label><name>car</name><type>ellipse</type></label>
+    <label><name>kerb</name><type>polyline</type></label>
+  </labels></task></meta>
+  <image id="0" name="front\\a.jpg" width="64" height="36">
+    <box label="road" xtl="10.0" ytl="20.0" xbr="30.0" ybr="24.0" rotation="90.0" z_order="0"></box>
+    <box label="road" xtl="40.0" ytl="30.0" xbr="64.0" ybr="36.0" z_order="0"></box>
+    <ellipse label="car" cx="50.0" cy="10.0" rx="8.0" ry="4.0" rotation="90.0" z_order="1"></ellipse>
+    <polyline label="kerb" points="1.00,1.00;9.00,9.00" z_order="6"></polyline>
+    <!-- said by someone -->
+    <tag label="kerb"></tag>
+  </image>
+  <image id="1" name="b.jpg" width="64" height="36">
+    <points label="kerb" points="1.00,1.00;9.00,9.00" z_order="6"></points>
+    <points label="kerb" points="1.00,1.00;9.00,9.00" z_order="6"></points>
+  </image>
+  <image id="2" name="c.jpg" width="64" height="36"></image>
+</annotations>
+"""
+
+
+def test_boxes_and_ellipses_of_cvat(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_picture(*(tmp_path / f"images/{name}.jpg" for name in ("front/a", "b", "c")))
+    (tmp_path / "annotations.xml").write_text(CVAT_OTHER_SHAPES)
+    data = open_data(tmp_path)
+    found = label_map(data, "front_a")
+    expected = np.full((HEIGHT, WIDTH), 2)
+    expected[12:32, 18:22] = 0  # A quarter turn about its centre (20, 22).
+    expected[30:, 40:] = 0
+    rows, columns = np.mgrid[:HEIGHT, :WIDTH] + 0.5
+    expected[((columns - 50) / 4) ** 2 + ((rows - 10) / 8) ** 2 < 1] = 1
+    assert np.array_equal(found, expected)
+    # What is drawn in b is no area, and so b is not an empty picture.
+    assert sorted(path.name for path in data.unlabelled) == ["b.jpg", "c.jpg"]
+    said = "regions that are no areas are left out (2 points, 1 polyline, 1 tag, in 2 images); 1 of these have nothing"
+    assert f"annotations.xml: {said}" in caplog.text
+    (told,) = [
+        found for found in inspect(open_data(tmp_path, confirmed=False)).faults if found.kind == "undrawn-regions"
+    ]
+    assert told.message.startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('xbr="64.0"', 'xbr="4.0"', "a box of -36 x 6 pixels"),
+        ('rx="8.0"', 'rx="nan"', "an ellipse of the radii nan and 4"),
+        ('rotation="90.0"', 'rotation="inf"', "a rotation of inf degrees"),
+        ('cx="50.0"', "", "no key 'cx'"),
+        ('width="64" height="36">\n    <box', 'width="50000" height="50000">\n    <box', "DRIVABLE_MAX_PIXELS"),
+        ('width="64" height="36">\n    <box', 'width="-64" height="36">\n    <box', "a size of 36 x -64"),
+    ],
+)
+def test_boxes_that_are_none(tmp_path: Path, old: str, new: str, message: str) -> None:
+    assert old in CVAT_OTHER_SHAPES
+    (tmp_path / "annotations.xml").write_text(CVAT_OTHER_SHAPES.replace(old, new, 1))
+    with pytest.raises(DataError, match=rf"annotations.xml, image 'front\\a.jpg': {message}|{message}") as fault:
+        open_data(tmp_path)
+    assert "annotations.xml, image 'front" in str(fault.value)
+
+
+@pytest.mark.parametrize("subset", ["../../../escaped", "/tmp/escaped", "a\\b", "..", "a&#10;b"])
+def test_subsets_of_cvat_that_lead_elsewhere(tmp_path: Path, subset: str) -> None:
+    write_cvat(tmp_path)
+    (tmp_path / "annotations.xml").write_text(CVAT_XML.replace('name="front', f'subset="{subset}" name="front'))
+    with pytest.raises(DataError, match="image 'front/0001.jpg': subset .*expected a file name without slashes"):
+        open_data(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("<annotations><meta/>" + "<a>" * 100_000, "100 000 levels|DRIVABLE_MAX_DEPTH"),
+        ('<?xml version="1.0" encoding="utf-16"?><annotations>\ud800', "not a readable label file"),
+    ],
+)
+def test_xml_that_is_hostile(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "annotations.xml").write_bytes(text.encode("utf-8", "surrogatepass"))
+    with pytest.raises(DataError, match=message):
+        open_data(tmp_path)
 
 
 def test_cvat_of_a_project_has_its_subsets_as_splits(tmp_path: Path) -> None:
@@ -532,8 +619,8 @@ def test_cvat_of_a_project_has_its_subsets_as_splits(tmp_path: Path) -> None:
         ("<annotations>", "<!DOCTYPE a [<!ENTITY b 'c'>]>\n<annotations>", "XML with a DOCTYPE"),
         ('label="car" source', 'label="cart" source', r"image 'front/0001.jpg': label 'cart'.*did you mean 'car'"),
         ("8.00,24.00", "8.00", r"image 'front/0001.jpg': a polygon's points must be 'x,y;x,y;...', got '4.00,20.00"),
-        (' rle="1, 3, 1, 1"', "", r"image 'front/0001.jpg': no attribute 'rle'"),
-        ("rear/0001.jpg", "front/0001.jpg", r"two pictures named 'front/0001.jpg'"),
+        (' rle="1, 3, 1, 1"', "", r"image 'front/0001.jpg': no key 'rle'"),
+        ("rear/0001.jpg", "front/0001.jpg", r"two images named 'front/0001.jpg'"),
         ('<image id="2"', '<track id="0" label="road"></track>\n<image id="2"', "export the task as 'CVAT for images"),
     ],
 )
@@ -551,6 +638,10 @@ def test_broken_cvat(tmp_path: Path, old: str, new: str, message: str) -> None:
     [
         ('rle="1, 3, 1, 1"', 'rle="1, 3, 1"', r"run lengths add up to 5 pixels, expected 6"),
         ('left="60"', 'left="62"', r"a mask of 2x3 at row 1, column 62 leaves the picture"),
+        ('left="60"', 'left="-1"', r"a mask of 2x3 at row 1, column -1 leaves the picture"),
+        ('rle="1, 3, 1, 1"', 'rle="-1, 3, 1, 3"', r"run lengths add up to 6 pixels, expected 6"),
+        ('rle="1, 3, 1, 1"', 'rle="1, 99999999999999999999"', r"run lengths add up to 1000"),
+        ("8.00,24.00", "8.00,1e308", "a polygon's vertices must be pairs of numbers"),
         (";8.00,24.00;4.00,24.00", "", "a polygon needs three or more vertices"),
     ],
 )
@@ -606,6 +697,65 @@ def test_label_studio(tmp_path: Path) -> None:
     assert [path.name for path in open_data(tmp_path).orphans] == ["e97d4735-first"]
 
 
+def label_studio_shapes() -> list[dict[str, object]]:
+    def region(kind: str, key: str, **value: object) -> dict[str, object]:
+        return {"original_width": WIDTH, "original_height": HEIGHT, "type": kind, "id": key, "value": value}
+
+    wide = {"x": 25, "y": 50, "width": 25, "height": 100 / 9, "rotation": 90}  # 16 x 4 pixels at (16, 18).
+    first = [
+        region("rectanglelabels", "r", **wide, rectanglelabels=["road"]),
+        region("textarea", "r", **wide, text=["said of the rectangle"]),
+        region("ellipse", "e", x=75, y=50, radiusX=12.5, radiusY=100 / 9, rotation=0),
+        region("labels", "e", x=75, y=50, radiusX=12.5, radiusY=100 / 9, rotation=0, labels=["car"]),
+        region("keypointlabels", "k", x=50, y=50, width=1, keypointlabels=["car"]),
+        {"type": "relation", "from_id": "r", "to_id": "e", "direction": "right"},
+    ]
+    second = [region("keypointlabels", "k", x=50, y=50, width=1, keypointlabels=["car"])]
+    third = [{"type": "choices", "id": "c", "value": {"choices": ["no road"]}}]
+    return [
+        {"id": number, "annotations": [{"result": result}], "data": {"image": f"/data/upload/1/{number}.jpg"}}
+        for number, result in enumerate((first, second, third), 1)
+    ]
+
+
+def test_boxes_and_ellipses_of_label_studio(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_picture(*(tmp_path / f"images/{number}.jpg" for number in (1, 2, 3)))
+    (tmp_path / "export.json").write_text(json.dumps(label_studio_shapes()), encoding="utf-8-sig")
+    data = open_data(tmp_path)
+    assert data.labels.names == ("car", "road", "background")
+    expected = np.full((HEIGHT, WIDTH), 2)
+    expected[18:34, 12:16] = 1  # A quarter turn clockwise about its upper left corner.
+    rows, columns = np.mgrid[:HEIGHT, :WIDTH] + 0.5
+    expected[((columns - 48) / 8) ** 2 + ((rows - 18) / 4) ** 2 < 1] = 0
+    assert np.array_equal(label_map(data, "1"), expected)
+    # Key points alone are no empty picture; what was said of the whole picture is.
+    assert [path.name for path in data.unlabelled] == ["2.jpg"]
+    assert (label_map(data, "3") == 2).all()
+    assert "(2 keypointlabels, 1 relation, in 2 images); 1 of these have nothing else" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"width": 25', '"width": -25', "task 1: a box of -16 x 4 pixels"),
+        ('"radiusX": 12.5', '"radiusX": "12"', "task 1: expected a number, got '12'"),
+        ('"rotation": 90', '"rotation": Infinity', "task 1: a rotation of inf degrees"),
+        ('"original_width": 64', '"original_width": 50000, "original_height": 50000', "task 1: .*DRIVABLE_MAX_PIXELS"),
+        ('"value": {"x"', '"value": 3, "x": {"x"', "task 1: "),
+        ('"rectanglelabels": ["road"]', '"rectanglelabels": [["road"]]', "a region of the classes"),
+    ],
+)
+def test_label_studio_that_is_hostile(tmp_path: Path, old: str, new: str, message: str) -> None:
+    text = json.dumps(label_studio_shapes())
+    if "50000" in new:
+        text = text.replace('"original_height": 36, ', "")
+    assert old in text
+    (tmp_path / "export.json").write_text(text.replace(old, new))
+    with pytest.raises(DataError, match=message) as fault:
+        open_data(tmp_path)
+    assert "export.json, task 1" in str(fault.value)
+
+
 def test_label_studio_packs_run_lengths() -> None:
     # From the tests of Label Studio's own converter.
     packed = [0, 0, 0, 18, 57, 27, 252, 96, 32, 1, 0, 6, 0, 40, 0, 192, 3, 128, 17, 56, 32]
@@ -628,10 +778,10 @@ def test_label_studio_packs_run_lengths() -> None:
         ('["road"]', '["road", "car"]', r"task 11: a region of the classes \['road', 'car'\]; each needs one"),
         ('"closed": true', '"closed": false', "task 11: a polygon of class road that is not closed"),
         ('"format": "rle"', '"format": "png"', "task 11: a brush in format 'png'; expected 'rle'"),
-        ('"image_rotation": 0', '"image_rotation": 90', "task 11: labelled on a picture turned by 90 degrees"),
+        ('"image_rotation": 0', '"image_rotation": 90', "task 11: labelled on an image turned by 90 degrees"),
         ('"original_width": 64, ', "", "task 11: no key 'original_width'"),
-        ("second%20one.jpg", "second", r"task 12: no picture among its data \(image\)"),
-        ("labels", "keypoints", r"no polygon and no brush stroke in 2 annotations"),
+        ("second%20one.jpg", "second", r"task 12: no image among its data \(image\)"),
+        ("labels", "keypoints", r"ellipse in 2 annotations; .*1 polygonkeypoints, 1 brushkeypoints"),
     ],
 )
 def test_broken_label_studio(tmp_path: Path, old: str, new: str, message: str) -> None:

@@ -1,5 +1,5 @@
 """Labels as shapes: what label files say, and how it becomes pixels."""
 
-from drivable.data.annotations.frames import IGNORE, Bitmap, Frame, Polygon, Rle, Shape
+from drivable.data.annotations.frames import IGNORE, Bitmap, Frame, Polygon, Rle, Shape, undrawn_regions
 
-__all__ = ["IGNORE", "Bitmap", "Frame", "Polygon", "Rle", "Shape"]
+__all__ = ["IGNORE", "Bitmap", "Frame", "Polygon", "Rle", "Shape", "undrawn_regions"]

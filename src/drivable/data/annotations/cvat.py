@@ -1,22 +1,27 @@
-"""CVAT's export "CVAT for images 1.1": one XML file of polygons and masks."""
+"""CVAT's export "CVAT for images 1.1": one XML file of polygons, masks, boxes and ellipses."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
 from numpy.typing import NDArray
 
-from drivable.data.annotations.frames import Bitmap, Frame, Polygon, Rle, Shape, Size
-from drivable.errors import DataError, nearest_match
+from drivable.data.annotations.frames import Bitmap, Frame, Polygon, Rle, Shape, Size, require_room
+from drivable.data.annotations.outlines import Corners, box_corners, ellipse_corners, turned
+from drivable.errors import DataError, nearest_match, one_line
+from drivable.files import check_name
 from drivable.labels import RGB
+from drivable.reading import check_limit, check_size, read_text, reading
 
 # Labels for other shapes cover no area. The tool's older exports say nothing of the kind.
-_AREA_TYPES = ("any", "polygon", "mask", None)
+_AREA_TYPES = ("any", "polygon", "mask", "rectangle", "bbox", "ellipse", None)
 
 
 @dataclass(frozen=True)
@@ -37,9 +42,10 @@ class RowRle:
 
     def mask(self, size: Size) -> NDArray[np.bool_]:
         """Its pixels: (H, W)."""
+        require_room(self.origin, self.size, size)
         # Row by row is column by column of the transposed rectangle.
-        turned = self.size[::-1]
-        return Bitmap(self.name, Rle(self.name, self.counts, turned).mask(turned).T, self.origin).mask(size)
+        transposed = self.size[::-1]
+        return Bitmap(self.name, Rle(self.name, self.counts, transposed).mask(transposed).T, self.origin).mask(size)
 
 
 @dataclass(frozen=True)
@@ -48,15 +54,31 @@ class CvatImages:
 
     Args:
         colors: colour by label, ``None`` where the file has none.
-        frames: pictures that something is drawn in, each with its subset in CVAT's words (``""`` where it has none).
+        frames: pictures that something is drawn in, areas or not, each with its subset in CVAT's words (``""`` where it
+            has none).
     """
 
     colors: Mapping[str, RGB | None]
     frames: tuple[tuple[str, Frame], ...]
 
 
+class _Builder(ElementTree.TreeBuilder):
+    """Builds elements whose nesting is within ``DRIVABLE_MAX_DEPTH``."""
+
+    level = 0
+
+    def start(self, tag: Any, attrs: Any, /) -> Any:
+        self.level += 1
+        check_limit("DRIVABLE_MAX_DEPTH", self.level, "levels of XML")
+        return super().start(tag, attrs)
+
+    def end(self, tag: Any, /) -> Any:
+        self.level -= 1
+        return super().end(tag)
+
+
 def read_cvat(file: Path) -> CvatImages | None:
-    """Read polygons and masks; all other shapes are passed over.
+    """Read polygons, masks, boxes and ellipses; all other shapes are counted.
 
     Returns:
         What is there, ``None`` where the XML is not CVAT's.
@@ -64,88 +86,113 @@ def read_cvat(file: Path) -> CvatImages | None:
     Raises:
         DataError: where the file is broken, of another form, or has a document type.
     """
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as fault:
-        raise DataError(f"{file}: not a readable label file: {fault}") from fault
-    if "<annotations" not in text:
-        return None
-    if "<!DOCTYPE" in text:
-        # Entities of a few lines can unfold to more than the memory holds.
-        raise DataError(f"{file}: XML with a DOCTYPE, which CVAT never writes; export it again")
-    try:
-        root = ElementTree.fromstring(text)
-    except ElementTree.ParseError as fault:
-        raise DataError(f"{file}: broken XML ({fault}); was its copy cut off?") from fault
-    meta = root.find("meta")
-    if root.tag != "annotations" or meta is None:
-        return None
-    if root.find("track") is not None:
-        raise DataError(f"{file}: tracks of 'CVAT for video 1.1'; export the task as 'CVAT for images 1.1'")
-    colors = {
-        (label.findtext("name") or "").strip(): _color(label.findtext("color"))
-        for label in meta.iter("label")
-        # Parts of skeletons have a parent.
-        if label.findtext("type") in _AREA_TYPES and label.find("parent") is None
-    }
-    task_subset = next((found.text for found in meta.iter("subset") if found.text), "")
+    with reading(file, DataError, "not a readable label file"):
+        text = read_text(file)
+        if "<annotations" not in text:
+            return None
+        if "<!DOCTYPE" in text:
+            # Entities of a few lines can unfold to more than the memory holds.
+            raise DataError(f"{file}: XML with a DOCTYPE, which CVAT never writes; export it again")
+        try:
+            root = ElementTree.fromstring(text, ElementTree.XMLParser(target=_Builder()))
+        except ElementTree.ParseError as fault:
+            raise DataError(f"{file}: broken XML ({fault}); was its copy cut off?") from fault
+        meta = root.find("meta")
+        if root.tag != "annotations" or meta is None:
+            return None
+        if root.find("track") is not None:
+            raise DataError(f"{file}: tracks of 'CVAT for video 1.1'; export the task as 'CVAT for images 1.1'")
+        colors = {
+            (label.findtext("name") or "").strip(): _color(label.findtext("color"))
+            for label in meta.iter("label")
+            # Parts of skeletons have a parent.
+            if label.findtext("type") in _AREA_TYPES and label.find("parent") is None
+        }
+        task_subset = next((found.text for found in meta.iter("subset") if found.text), "")
     frames: list[tuple[str, Frame]] = []
     ids = set[str]()
     for image in root.iter("image"):
-        try:
-            frame = _frame(image, colors)
-        except (KeyError, ValueError) as fault:
-            said = f"no attribute {fault}" if isinstance(fault, KeyError) else str(fault)
-            raise DataError(f"{file}, image '{image.get('name')}': {said}") from fault
-        if not frame.shapes:
-            continue
-        if frame.id in ids:
-            raise DataError(
-                f"{file}: two pictures named '{frame.picture}', from several tasks; export these one by one"
-            )
-        ids.add(frame.id)
-        frames.append((image.get("subset", task_subset or ""), frame))
+        with reading(f"{file}, image '{one_line(image.get('name', ''), 80)}'"):
+            frame, subset = _frame(image, colors), image.get("subset", task_subset)
+            if not (frame.shapes or frame.undrawn):
+                continue
+            if frame.id in ids:
+                said = one_line(frame.picture or "", 80)
+                raise DataError(f"two images named '{said}', from several tasks; export these one by one")
+            ids.add(frame.id)
+            frames.append((subset and check_name(subset, "subset"), frame))
     return CvatImages(colors, tuple(frames))
 
 
 def picture_id(name: str) -> str:
     """Name of a picture without its suffix; its folders become part of it, since names recur in several.
 
+    Raises:
+        DataError: where that is no name of a file.
+
     Example:
         >>> picture_id("front/0001.jpg")
         'front_0001'
     """
-    return "_".join(part for part in PurePosixPath(name).with_suffix("").parts if part not in ("/", ".."))
+    path = PurePosixPath(name.replace("\\", "/"))
+    parts = (*path.parts[:-1], path.stem)
+    return check_name("_".join(part for part in parts if part not in ("/", "//", "..")), "image id")
 
 
 def _frame(image: ElementTree.Element, colors: Mapping[str, RGB | None]) -> Frame:
     name = image.attrib["name"]
     drawn: list[tuple[int, Shape]] = []
+    undrawn: Counter[str] = Counter()
     for element in image:
-        if element.tag not in ("polygon", "mask"):
+        if element.tag not in _SHAPES:
+            undrawn[element.tag] += 1
             continue
         label = element.attrib["label"]
         if label not in colors:
-            raise ValueError(f"label '{label}' is none of the file's own; {nearest_match(label, colors)}")
-        shape = _polygon(label, element) if element.tag == "polygon" else _mask(label, element)
-        drawn.append((int(element.get("z_order", 0)), shape))
+            raise ValueError(f"label '{one_line(label, 80)}' is none of the file's own; {nearest_match(label, colors)}")
+        drawn.append((int(element.get("z_order", 0)), _SHAPES[element.tag](label, element)))
     shapes = tuple(shape for _, shape in sorted(drawn, key=lambda entry: entry[0]))
-    return Frame(picture_id(name), shapes, (int(image.attrib["height"]), int(image.attrib["width"])), picture=name)
+    size = check_size(int(image.attrib["height"]), int(image.attrib["width"]))
+    return Frame(picture_id(name), shapes, size, picture=name, undrawn=undrawn)
 
 
 def _polygon(label: str, element: ElementTree.Element) -> Polygon:
     points = element.attrib["points"]
     try:
-        pairs = [(float(x), float(y)) for x, y in (pair.split(",") for pair in points.split(";"))]
+        pairs = tuple((float(x), float(y)) for x, y in (pair.split(",") for pair in points.split(";")))
     except ValueError as fault:
         raise ValueError(f"a polygon's points must be 'x,y;x,y;...', got '{points[:40]}'") from fault
+    return _ring(label, pairs)
+
+
+def _ring(label: str, corners: Corners) -> Polygon:
     # CVAT counts from the corner of the first pixel, a polygon here from its centre.
-    return Polygon(label, tuple((x - 0.5, y - 0.5) for x, y in pairs), "L" * len(pairs))
+    return Polygon(label, tuple((x - 0.5, y - 0.5) for x, y in corners), "L" * len(corners))
 
 
 def _mask(label: str, element: ElementTree.Element) -> RowRle:
     top, left, height, width = (int(element.attrib[key]) for key in ("top", "left", "height", "width"))
-    return RowRle(label, tuple(int(count) for count in element.attrib["rle"].split(",")), (top, left), (height, width))
+    counts = tuple(int(count) for count in element.attrib["rle"].split(","))
+    return RowRle(label, counts, (top, left), check_size(height, width))
+
+
+def _box(label: str, element: ElementTree.Element) -> Polygon:
+    left, top, right, bottom = (float(element.attrib[key]) for key in ("xtl", "ytl", "xbr", "ybr"))
+    corners = box_corners(left, top, right - left, bottom - top)
+    return _ring(label, turned(corners, ((left + right) / 2, (top + bottom) / 2), float(element.get("rotation", 0))))
+
+
+def _ellipse(label: str, element: ElementTree.Element) -> Polygon:
+    x, y, radius_x, radius_y = (float(element.attrib[key]) for key in ("cx", "cy", "rx", "ry"))
+    return _ring(label, turned(ellipse_corners(x, y, radius_x, radius_y), (x, y), float(element.get("rotation", 0))))
+
+
+_SHAPES: Mapping[str, Callable[[str, ElementTree.Element], Shape]] = {
+    "polygon": _polygon,
+    "mask": _mask,
+    "box": _box,
+    "ellipse": _ellipse,
+}
 
 
 def _color(text: str | None) -> RGB | None:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from pycocotools import mask as coco_mask
 
-from drivable.data.annotations.rasterize import fill_ring, flatten_poly2d, stroke_ring
+from drivable.data.annotations.rasterize import cover_ring, fill_ring, flatten_poly2d, stroke_ring
 from drivable.data.pictures import Pixels
-from drivable.errors import DataError
+from drivable.errors import DataError, one_line
+from drivable.reading import check_limit
 
 Size = tuple[int, int]
 IGNORE = "ignore"
+_MOST_CHARACTERS = 7  # Of one run length in COCO's text, five bits each.
 
 
 class Shape(Protocol):
@@ -43,19 +45,25 @@ class Polygon:
         name: the class.
         vertices: (x, y) in pixels, from the centre of the first pixel.
         types: ``L`` or ``C`` for each vertex, see :func:`flatten_poly2d`.
-        outlined: whether its one-pixel outline belongs to it, as BDD100K's masks were drawn in 2018.
+        filled: which pixels belong to it: those whose ``centres`` it holds; those and its one-pixel outline
+            (``outlined``), as BDD100K's masks were drawn in 2018; all that it ``covers`` a part of, its corners rounded
+            to corners of pixels, as BDD100K's toolkit of 2021 draws.
     """
 
     name: str
     vertices: tuple[tuple[float, float], ...]
     types: str
-    outlined: bool = False
+    filled: Literal["centres", "outlined", "covers"] = "centres"
 
     def mask(self, size: Size) -> NDArray[np.bool_]:
         """Its pixels: (H, W)."""
+        if self.filled == "covers":
+            # Its coordinates count from the corner of the first pixel.
+            rounded = np.floor(np.array(self.vertices) + 0.5) - 0.5
+            return cover_ring(flatten_poly2d(rounded, self.types), size)
         ring = flatten_poly2d(self.vertices, self.types)
         inside = fill_ring(ring, size)
-        return inside | stroke_ring(ring, size) if self.outlined else inside
+        return inside | stroke_ring(ring, size) if self.filled == "outlined" else inside
 
 
 @dataclass(frozen=True)
@@ -76,15 +84,44 @@ class Rle:
         """Its pixels: (H, W)."""
         if size != self.size:
             raise DataError(f"run lengths of {self.size[0]}x{self.size[1]} for a picture of {size[0]}x{size[1]}")
-        if isinstance(self.counts, str):
-            try:
-                return np.asarray(coco_mask.decode({"counts": self.counts.encode(), "size": list(size)}), dtype=bool)
-            except ValueError as fault:
-                raise DataError(f"run lengths that cannot be read: {fault}") from fault
-        if min(self.counts, default=0) < 0 or sum(self.counts) != size[0] * size[1]:
-            raise DataError(f"run lengths add up to {sum(self.counts)} pixels, expected {size[0] * size[1]}")
-        values = np.arange(len(self.counts)) % 2 == 1
-        return np.repeat(values, self.counts).reshape(size[::-1]).T
+        num = size[0] * size[1]
+        counts = unpack_counts(self.counts) if isinstance(self.counts, str) else self.counts
+        # Before NumPy sees them: run lengths of others may be of any size.
+        if min(counts, default=0) < 0 or sum(counts) != num:
+            raise DataError(f"run lengths add up to {one_line(sum(counts), 24)} pixels, expected {num}")
+        values = np.arange(len(counts)) % 2 == 1
+        return np.repeat(values, counts).reshape(size[::-1]).T
+
+
+def unpack_counts(text: str) -> list[int]:
+    """COCO's compressed text as plain run lengths.
+
+    Each is written in groups of five bits, the lowest first, a bit of 32 saying that another follows, 48 added to make
+    it a character; the last group's highest bit is the sign. From the fourth on they are differences to the one before
+    the last. What they add up to is left to the caller.
+
+    Raises:
+        DataError: where the text is of another form.
+
+    Example:
+        >>> unpack_counts("PP3")
+        [48]
+    """
+    groups = np.frombuffer(text.encode("utf-8", "surrogatepass"), dtype=np.uint8).astype(np.int64) - 48
+    ends = np.flatnonzero((groups & 32) == 0)
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    if len(groups) == 0:
+        return []
+    is_text = groups.min() >= 0 and groups.max() < 64 and len(ends) > 0 and ends[-1] == len(groups) - 1
+    if not is_text or (ends - starts).max() >= _MOST_CHARACTERS:
+        raise DataError(f"run lengths that are not COCO's compressed text: '{one_line(text, 40)}'")
+    bits = 5 * (np.arange(len(groups)) - np.repeat(starts, ends - starts + 1))
+    values = np.add.reduceat((groups & 31) << bits, starts)
+    negative = (groups[ends] & 16) > 0
+    values[negative] -= np.int64(32) << bits[ends][negative]
+    values[1::2] = values[1::2].cumsum()
+    values[2::2] = values[2::2].cumsum()
+    return values.tolist()  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True)
@@ -104,11 +141,23 @@ class Bitmap:
     def mask(self, size: Size) -> NDArray[np.bool_]:
         """Its pixels: (H, W)."""
         (top, left), (height, width) = self.origin, self.pixels.shape
-        if min(top, left) < 0 or top + height > size[0] or left + width > size[1]:
-            raise DataError(f"a mask of {height}x{width} at row {top}, column {left} leaves the picture")
+        require_room(self.origin, (height, width), size)
         whole = np.zeros(size, dtype=bool)
         whole[top : top + height, left : left + width] = self.pixels
         return whole
+
+
+def require_room(origin: tuple[int, int], size: Size, picture: Size) -> None:
+    """Refuse a rectangle that begins at ``origin`` (row, column) and leaves a picture of (height, width).
+
+    Raises:
+        DataError: there.
+    """
+    (top, left), (height, width) = origin, size
+    if min(top, left) < 0 or top + height > picture[0] or left + width > picture[1]:
+        raise DataError(
+            f"a mask of {height}x{width} at row {one_line(top, 24)}, column {one_line(left, 24)} leaves the picture"
+        )
 
 
 @dataclass(frozen=True)
@@ -121,6 +170,7 @@ class Frame:
         size: (height, width) where the label file says it.
         attributes: such as weather, scene and timeofday.
         picture: the picture's file name where the label file says it.
+        undrawn: how many regions of each kind are there that cannot be drawn, such as key points.
     """
 
     id: str
@@ -128,6 +178,12 @@ class Frame:
     size: Size | None = None
     attributes: Mapping[str, str] = field(default_factory=dict)
     picture: str | None = None
+    undrawn: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def is_labelled(self) -> bool:
+        """Whether what is drawn can be all that its annotator meant; not where only other regions are there."""
+        return bool(self.shapes) or not self.undrawn
 
     def draw(self, classes: Mapping[str, int], size: Size, rest: int) -> Pixels:
         """Draw all shapes into a label map.
@@ -141,9 +197,29 @@ class Frame:
             ids (H, W) uint8.
 
         Raises:
-            DataError: where a shape is none.
+            DataError: where a shape is none, or there are more of them than ``DRIVABLE_MAX_DRAWN`` allows.
         """
+        check_limit("DRIVABLE_MAX_DRAWN", len(self.shapes) * size[0] * size[1], "pixels to draw, all shapes together")
         label_map = np.full(size, rest, dtype=np.uint8)
         for shape in self.shapes:
             label_map[shape.mask(size)] = classes[shape.name]
         return label_map
+
+
+def undrawn_regions(frames: Iterable[Frame]) -> str | None:
+    """Say how many regions were left out because they are no areas, ``None`` where there are none.
+
+    Example:
+        >>> undrawn_regions([Frame("a", (), undrawn={"polyline": 2})])
+        'regions that are no areas are left out (2 polyline, in 1 images); 1 of these have nothing else and count ...'
+    """
+    affected = [frame for frame in frames if frame.undrawn]
+    if not affected:
+        return None
+    nums: Counter[str] = Counter()
+    for frame in affected:
+        nums.update(frame.undrawn)
+    kinds = ", ".join(f"{num} {one_line(kind, 40)}" for kind, num in nums.most_common(8))
+    left = sum(not frame.is_labelled for frame in affected)
+    rest = f"; {left} of these have nothing else and count as not labelled" if left else ""
+    return f"regions that are no areas are left out ({kinds}, in {len(affected)} images){rest}"

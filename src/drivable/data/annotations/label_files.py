@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from drivable.data.annotations.frames import IGNORE, Frame, Polygon, Rle, Shape
-from drivable.errors import DataError
+from drivable.data.annotations.outlines import number
+from drivable.data.pictures import PICTURE_SUFFIXES
+from drivable.errors import DataError, one_line
+from drivable.files import check_name
+from drivable.reading import check_size, parse_json, read_text, reading
 
 NATIVE_SIZE = (720, 1280)
 # Category, or area type of the category "drivable area", to class. Whether "unknown" may be driven on nobody knows.
@@ -38,117 +43,144 @@ def read_frames(file: Path) -> list[Frame]:
         'b1c66a42-6f7d68ca'
     """
     values = read_json(file)
-    try:
+    expected = "JSON, but not of drivable-area labels"
+    hint = "expected BDD100K's frames with labels and poly2d or rle, its one file per picture, or COCO's images with "
+    with reading(file, DataError, expected, hint + "annotations"):
         if isinstance(values, dict) and {"images", "annotations", "categories"} <= values.keys():
             return list(_coco_frames(values))
         if isinstance(values, dict) and isinstance(values.get("frames"), list) and "name" in values:
             return [_frame_2018(values)]
         frames = values["frames"] if isinstance(values, dict) else values
         return [_frame(entry) for entry in frames]
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as fault:
-        said = f"no key {fault}" if isinstance(fault, KeyError) else str(fault)
-        raise DataError(
-            f"{file}: JSON, but not of drivable-area labels ({said}); expected BDD100K's frames with labels and "
-            "poly2d or rle, its one file per picture, or COCO's images with annotations"
-        ) from fault
 
 
 def read_json(file: Path) -> Any:
     """Parse a JSON file.
 
     Raises:
-        DataError: where it is missing, no text, or cut off.
+        DataError: where it is missing, no text, cut off or nested too deeply.
     """
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as fault:
-        raise DataError(f"{file}: not a readable label file: {fault}") from fault
-    except json.JSONDecodeError as fault:
-        raise DataError(
-            f"{file}: broken JSON at line {fault.lineno}, column {fault.colno} ({fault.msg}); was its copy cut off?"
-        ) from fault
+    with reading(file, DataError, "not a readable label file"):
+        text = read_text(file)
+        try:
+            return parse_json(text)
+        except json.JSONDecodeError as fault:
+            raise DataError(
+                f"{file}: broken JSON at line {fault.lineno}, column {fault.colno} ({fault.msg}); was its copy cut off?"
+            ) from fault
+
+
+def image_id(name: str) -> str:
+    """Name of a picture without its folders, of Windows too, and its suffix.
+
+    Raises:
+        DataError: where that is no name of a file.
+
+    Example:
+        >>> image_id("val\\\\cam_000.JPG")
+        'cam_000'
+    """
+    path = PurePosixPath(name.replace("\\", "/"))
+    return check_name(path.stem if path.suffix.lower() in PICTURE_SUFFIXES else path.name, "image id")
 
 
 def _frame_2018(values: dict[str, Any]) -> Frame:
     """One picture in one file: ``poly2d`` is a list of [x, y, letter]."""
-    shapes = [
-        Polygon(
-            _CLASSES[entry["category"]],
-            tuple((float(x), float(y)) for x, y, _ in entry["poly2d"]),
-            "".join(letter for _, _, letter in entry["poly2d"]),
-            outlined=True,
-        )
-        for entry in values["frames"][0]["objects"]
-        if entry["category"] in _CLASSES and "poly2d" in entry
-    ]
-    return Frame(_id(values["name"]), tuple(shapes), _size(values), _attributes(values))
+    shapes: list[Shape] = []
+    undrawn: Counter[str] = Counter()
+    for entry in values["frames"][0]["objects"]:
+        if entry["category"] not in _CLASSES:
+            continue
+        if not entry.get("poly2d"):
+            undrawn["without poly2d"] += 1
+            continue
+        points = tuple((number(x), number(y)) for x, y, _ in entry["poly2d"])
+        letters = "".join(letter for _, _, letter in entry["poly2d"])
+        shapes.append(Polygon(_CLASSES[entry["category"]], points, letters, "outlined"))
+    return Frame(image_id(values["name"]), tuple(shapes), _size(values), _attributes(values), undrawn=undrawn)
 
 
 def _frame(values: dict[str, Any]) -> Frame:
     """One entry of a list of frames, 2018-08 or 2021."""
     shapes: list[Shape] = []
+    undrawn: Counter[str] = Counter()
     size = _size(values)
     for entry in values.get("labels") or []:
         category = entry["category"]
-        # The masks of the drivable area were drawn in 2018, with an outline; the tool of 2021 draws none.
-        outlined = category == "drivable area"
-        if outlined:
+        # The masks of the drivable area were drawn in 2018, with an outline; the toolkit of 2021 draws otherwise.
+        of_2018 = category == "drivable area"
+        if of_2018:
             category = entry["attributes"]["areaType"]
         if category not in _CLASSES:
             continue
         name = _CLASSES[category]
-        shapes += [
-            Polygon(name, tuple((float(x), float(y)) for x, y in ring["vertices"]), ring["types"], outlined)
-            for ring in entry.get("poly2d") or []
-        ]
+        for ring in entry.get("poly2d") or []:
+            points = tuple((number(x), number(y)) for x, y in ring["vertices"])
+            shapes.append(Polygon(name, points, _text(ring["types"]), "outlined" if of_2018 else "covers"))
         if entry.get("rle"):
             rle = _rle(name, entry["rle"])
             shapes.append(rle)
             size = rle.size
-    return Frame(_id(values["name"]), tuple(shapes), size, _attributes(values), values["name"])
+        elif not entry.get("poly2d"):
+            undrawn["without poly2d and rle"] += 1
+    return Frame(image_id(values["name"]), tuple(shapes), size, _attributes(values), values["name"], undrawn)
 
 
 def _coco_frames(values: dict[str, Any]) -> Iterator[Frame]:
     categories = {entry["id"]: entry["name"] for entry in values["categories"]}
     shapes: dict[Any, list[Shape]] = {entry["id"]: [] for entry in values["images"]}
+    undrawn: dict[Any, Counter[str]] = {entry["id"]: Counter() for entry in values["images"]}
     for entry in values["annotations"]:
         category = categories[entry["category_id"]]
         if category not in _CLASSES:
             continue
-        name, segmentation = _CLASSES[category], entry["segmentation"]
+        name, segmentation, drawn = _CLASSES[category], entry.get("segmentation"), shapes[entry["image_id"]]
+        if not segmentation:
+            undrawn[entry["image_id"]]["without segmentation"] += 1
+            continue
         if isinstance(segmentation, dict):
-            shapes[entry["image_id"]].append(_rle(name, segmentation))
+            drawn.append(_rle(name, segmentation))
             continue
         for flat in segmentation:
-            # COCO counts from the corner of the first pixel, BDD100K from its centre.
-            points = tuple((flat[i] - 0.5, flat[i + 1] - 0.5) for i in range(0, len(flat) - 1, 2))
-            shapes[entry["image_id"]].append(Polygon(name, points, "L" * len(points)))
+            # COCO counts from the corner of the first pixel, a polygon from its centre.
+            if len(flat) % 2:
+                raise ValueError(f"a segmentation of {len(flat)} coordinates; expected x, y, x, y, ...")
+            places = [number(value) - 0.5 for value in flat]
+            points = tuple(zip(places[::2], places[1::2], strict=True))
+            drawn.append(Polygon(name, points, "L" * len(points)))
     for image in values["images"]:
-        size = _checked(image["height"], image["width"])
-        yield Frame(_id(image["file_name"]), tuple(shapes[image["id"]]), size, _attributes(image), image["file_name"])
+        size, key = check_size(image["height"], image["width"]), image["id"]
+        yield Frame(
+            image_id(image["file_name"]),
+            tuple(shapes[key]),
+            size,
+            _attributes(image),
+            image["file_name"],
+            undrawn[key],
+        )
 
 
 def _size(values: dict[str, Any]) -> tuple[int, int] | None:
     """(height, width) that the coordinates mean: as the frame says, or those of all BDD100K's pictures."""
     if values.get("size"):
-        return _checked(values["size"]["height"], values["size"]["width"])
-    return NATIVE_SIZE if re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{8}", _id(values["name"])) else None
+        return check_size(values["size"]["height"], values["size"]["width"])
+    return NATIVE_SIZE if re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{8}", image_id(values["name"])) else None
 
 
 def _rle(name: str, values: dict[str, Any]) -> Rle:
     counts, (height, width) = values["counts"], values["size"]
-    return Rle(name, counts if isinstance(counts, str) else tuple(int(n) for n in counts), _checked(height, width))
+    size = check_size(height, width)
+    if isinstance(counts, str):
+        return Rle(name, counts, size)
+    if not all(type(count) is int for count in counts):
+        raise ValueError("run lengths that are no whole numbers")
+    return Rle(name, tuple(counts), size)
 
 
-def _checked(height: Any, width: Any) -> tuple[int, int]:
-    size = int(height), int(width)
-    if min(size) < 1:
-        raise ValueError(f"a picture of {size[0]}x{size[1]}")
-    return size
-
-
-def _id(name: str) -> str:
-    return PurePosixPath(name).name.removesuffix(".jpg").removesuffix(".png")
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"expected text, got {one_line(value, 40)}")
+    return value
 
 
 def _attributes(values: dict[str, Any]) -> dict[str, str]:

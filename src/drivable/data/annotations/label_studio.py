@@ -1,9 +1,10 @@
-"""Label Studio's JSON export: polygons in percent and brush strokes in run lengths of its own."""
+"""Label Studio's JSON export: shapes in percent, and brush strokes in run lengths of its own."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -14,8 +15,11 @@ from numpy.typing import NDArray
 
 from drivable.data.annotations.frames import Bitmap, Frame, Polygon, Shape, Size
 from drivable.data.annotations.label_files import read_json
+from drivable.data.annotations.outlines import Corners, box_corners, ellipse_corners, number, turned
 from drivable.data.pictures import PICTURE_SUFFIXES, Pixels
-from drivable.errors import DataError
+from drivable.errors import DataError, one_line
+from drivable.files import check_name
+from drivable.reading import check_size, open_regular, reading
 
 _HEAD = 2**16
 _CHANNELS = 4
@@ -92,7 +96,9 @@ def unpack_rle(packed: bytes, num: int) -> Pixels:
 
 
 def read_label_studio(file: Path, pictures: Mapping[str, Path]) -> list[Frame] | None:
-    """Read polygons and brush strokes; of each task the first annotation that was not cancelled counts.
+    """Read polygons, brush strokes, rectangles and ellipses; all other regions are counted.
+
+    Of each task the first annotation that was not cancelled counts.
 
     Args:
         file: the JSON export.
@@ -105,65 +111,107 @@ def read_label_studio(file: Path, pictures: Mapping[str, Path]) -> list[Frame] |
     Raises:
         DataError: where the file is broken or a task cannot be understood; the message says where.
     """
-    try:
-        with file.open("rb") as stream:
-            head = stream.read(_HEAD)
-    except OSError as fault:
-        raise DataError(f"{file}: not a readable label file: {fault}") from fault
+    with reading(file, DataError, "not a readable label file"), open_regular(file) as stream:
+        head = stream.read(_HEAD)
     if not head.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"[") or b'"annotations"' not in head:
         return None
     tasks = read_json(file)
     if not all(isinstance(task, dict) and {"data", "annotations"} <= task.keys() for task in tasks):
         return None
     frames = []
-    for number, task in enumerate(tasks, 1):
-        try:
+    for position, task in enumerate(tasks, 1):
+        with reading(f"{file}, task {one_line(task.get('id', position), 40)}"):
             annotation = next((entry for entry in task["annotations"] if not entry.get("was_cancelled")), None)
             if annotation is not None:
                 frames.append(_frame(task, annotation["result"], pictures))
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as fault:
-            said = f"no key {fault}" if isinstance(fault, KeyError) else str(fault)
-            raise DataError(f"{file}, task {task.get('id', number)}: {said}") from fault
     return frames
 
 
 def _frame(task: dict[str, Any], result: list[dict[str, Any]], pictures: Mapping[str, Path]) -> Frame:
     names = list(_names(task))
     if not names:
-        raise ValueError(f"no picture among its data ({', '.join(task['data'])})")
+        raise ValueError(f"no image among its data ({one_line(', '.join(task['data']))})")
     name = next((name for name in names if name in pictures), names[0])
     shapes: list[Shape] = []
+    undrawn: list[tuple[Any, str]] = []
+    drawn = set[Any]()
     size: Size | None = None
     for entry in result:
-        kind = entry.get("type")
-        if kind not in ("polygonlabels", "brushlabels"):
+        kind, value = entry.get("type"), entry.get("value") or {}
+        geometry = next((geometry for key, geometry in _GEOMETRIES.items() if key in value), None)
+        classes = value.get(kind) if isinstance(kind, str) and kind.endswith("labels") else None
+        # A key point has a width and no height; all else without a class is a part of another entry, or of none.
+        if geometry is None or classes is None:
+            undrawn.append((entry.get("id"), str(kind)))
             continue
         if entry.get("image_rotation"):
             raise ValueError(
-                f"labelled on a picture turned by {entry['image_rotation']} degrees; turn the picture itself"
+                f"labelled on an image turned by {one_line(entry['image_rotation'], 24)} degrees; turn the image itself"
             )
-        size = (int(entry["original_height"]), int(entry["original_width"]))
-        classes = entry["value"][kind]
-        if len(classes) != 1:
-            raise ValueError(f"a region of the classes {classes}; each needs one")
-        shapes.append(_polygon(classes[0], entry["value"], size) if kind == "polygonlabels" else _brush(entry, size))
-    return Frame(PurePosixPath(name).stem, tuple(shapes), size, picture=name)
+        size = check_size(entry["original_height"], entry["original_width"])
+        if len(classes) != 1 or not isinstance(classes[0], str):
+            raise ValueError(f"a region of the classes {one_line(classes)}; each needs one")
+        shapes.append(geometry(classes[0], value, size))
+        drawn.add(entry.get("id"))
+    # Regions, their labels and what is said of each may be entries of their own, of one id.
+    left = Counter(kind for key, kind in undrawn if key is None or key not in drawn)
+    is_region = any(kind not in _NO_REGIONS for kind in left)
+    return Frame(
+        check_name(PurePosixPath(name).stem, "image id"),
+        tuple(shapes),
+        size,
+        picture=name,
+        undrawn=left if shapes or is_region else {},
+    )
 
 
 def _polygon(label: str, value: dict[str, Any], size: Size) -> Polygon:
     if not value.get("closed", True):
         raise ValueError(f"a polygon of class {label} that is not closed; close or remove it")
     height, width = size
+    return _ring(label, tuple((number(x) / 100 * width, number(y) / 100 * height) for x, y in value["points"]))
+
+
+def _rectangle(label: str, value: dict[str, Any], size: Size) -> Polygon:
+    left, top, width, height = _in_pixels(value, ("x", "y", "width", "height"), size)
+    # It is turned about its upper left corner.
+    return _ring(label, turned(box_corners(left, top, width, height), (left, top), number(value.get("rotation", 0))))
+
+
+def _ellipse(label: str, value: dict[str, Any], size: Size) -> Polygon:
+    x, y, radius_x, radius_y = _in_pixels(value, ("x", "y", "radiusX", "radiusY"), size)
+    return _ring(label, turned(ellipse_corners(x, y, radius_x, radius_y), (x, y), number(value.get("rotation", 0))))
+
+
+def _in_pixels(value: dict[str, Any], keys: tuple[str, ...], size: Size) -> list[float]:
+    """Percent of the picture's width and height, in turns."""
+    return [number(value[key]) / 100 * size[1 - k % 2] for k, key in enumerate(keys)]
+
+
+def _ring(label: str, corners: Corners) -> Polygon:
     # Percent are counted from the corner of the first pixel, a polygon from its centre.
-    points = tuple((float(x) / 100 * width - 0.5, float(y) / 100 * height - 0.5) for x, y in value["points"])
-    return Polygon(label, points, "L" * len(points))
+    return Polygon(label, tuple((x - 0.5, y - 0.5) for x, y in corners), "L" * len(corners))
 
 
-def _brush(entry: dict[str, Any], size: Size) -> Brush:
-    value = entry["value"]
+def _brush(label: str, value: dict[str, Any], size: Size) -> Brush:
     if value.get("format") != "rle":
-        raise ValueError(f"a brush in format {value.get('format')!r}; expected 'rle'")
-    return Brush(value["brushlabels"][0], bytes(value["rle"]), size)
+        raise ValueError(f"a brush in format {one_line(repr(value.get('format')), 40)}; expected 'rle'")
+    if not isinstance(value["rle"], list):
+        raise ValueError("a brush whose run lengths are no list of numbers")
+    return Brush(label, bytes(value["rle"]), size)
+
+
+# By a key that only its values have.
+_GEOMETRIES: Mapping[str, Callable[[str, dict[str, Any], Size], Shape]] = {
+    "format": _brush,
+    "radiusX": _ellipse,
+    "points": _polygon,
+    "height": _rectangle,
+}
+# What is said of a whole image, or of two regions; an image with nothing else was looked at and is empty.
+_NO_REGIONS = frozenset(
+    {"choices", "textarea", "taxonomy", "rating", "number", "datetime", "relation", "pairwise", "ranker"}
+)
 
 
 def _names(task: dict[str, Any]) -> Iterator[str]:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from drivable.errors import DataError
+from drivable.errors import DataError, one_line
+from drivable.reading import check_limit
 
 Points = NDArray[np.float64]
 _STEPS = 32
 _SUBPIXEL_BITS = 4
+# No picture is so wide, and sixteenths of it still fit OpenCV's numbers.
+_FARTHEST_PX = 2.0**24
+_CROSSINGS_AT_ONCE = 2**20
 
 
-def flatten_poly2d(vertices: Sequence[tuple[float, float]], types: str) -> Points:
+def flatten_poly2d(vertices: Sequence[tuple[float, float]] | Points, types: str) -> Points:
     r"""Turn BDD100K's ``poly2d`` into a ring of straight segments.
 
     ``L`` is a corner, ``C`` a control point of a cubic Bezier curve. At the first ``C`` three points are taken
@@ -32,8 +37,8 @@ def flatten_poly2d(vertices: Sequence[tuple[float, float]], types: str) -> Point
         Corners (N, 2) of the ring, the first one not repeated.
 
     Raises:
-        DataError: where there are fewer than three points, another letter, not one letter per point, or points that
-            are no finite numbers.
+        DataError: where there are fewer than three points, another letter, not one letter per point, points that are
+            no numbers or lie millions of pixels away, or more corners than ``DRIVABLE_MAX_CORNERS``.
 
     Example:
         >>> flatten_poly2d([(0, 0), (4, 0), (4, 4)], "LLL").shape
@@ -42,11 +47,14 @@ def flatten_poly2d(vertices: Sequence[tuple[float, float]], types: str) -> Point
     if len(vertices) < 3 or len(types) != len(vertices) or set(types) - {"L", "C"} or types[0] == "C":
         raise DataError(
             f"a polygon needs three or more vertices with a type L or C each, the first an L; got {len(vertices)} "
-            f"vertices and types '{types}'"
+            f"vertices and types '{one_line(types, 40)}'"
         )
+    # Counted before anything is drawn; every third C begins a curve.
+    curves = sum(-(-len(run) // 3) for run in types.split("L"))
+    check_limit("DRIVABLE_MAX_CORNERS", len(vertices) + curves * _STEPS, "corners of a polygon, its curves' included")
     points = np.asarray(vertices, dtype=np.float64)
-    if points.shape != (len(types), 2) or not np.isfinite(points).all():
-        raise DataError("a polygon's vertices must be pairs of finite numbers x, y")
+    if points.shape != (len(types), 2) or not (np.abs(points) <= _FARTHEST_PX).all():
+        raise DataError("a polygon's vertices must be pairs of numbers x, y, in pixels")
     ring = [points[:1]]
     index = 1
     while index < len(points):
@@ -83,21 +91,97 @@ def fill_ring(corners: Points, size: tuple[int, int]) -> NDArray[np.bool_]:
         >>> fill_ring(np.array([[0, 0], [2, 0], [2, 2], [0, 2.0]]), (3, 3)).sum()
         4
     """
-    height, width = size
-    starts, ends = corners, np.roll(corners, -1, axis=0)
-    down = starts[:, 1] < ends[:, 1]
-    upper, lower = np.where(down[:, None], starts, ends), np.where(down[:, None], ends, starts)
+    return _in_its_box(_fill, corners, size)
+
+
+def cover_ring(corners: Points, size: tuple[int, int]) -> NDArray[np.bool_]:
+    """Pixels that a closed ring covers a part of: those that :func:`fill_ring` fills, and those its edges pass through.
+
+    Args:
+        corners: (N, 2) of x, y in pixels; (j, i) is the centre of the pixel in row i and column j.
+        size: (height, width) in pixels.
+
+    Returns:
+        mask (H, W).
+
+    Example:
+        >>> cover_ring(np.array([[0, 0], [2, 0], [2, 2], [0, 2.0]]), (3, 3)).sum()
+        9
+    """
+    return _in_its_box(_cover, corners, size)
+
+
+def _in_its_box(
+    draw: Callable[[Points, int, int], NDArray[np.bool_]], corners: Points, size: tuple[int, int]
+) -> NDArray[np.bool_]:
+    """Draw a ring in the part of the picture that it lies in: many small ones cost little in a large picture."""
+    mask = np.zeros(size, dtype=np.bool_)
+    left, top = np.clip(np.floor(corners.min(axis=0)), 0, size[::-1]).astype(np.intp).tolist()
+    right, bottom = np.clip(np.ceil(corners.max(axis=0)) + 1, 0, size[::-1]).astype(np.intp).tolist()
+    if top < bottom and left < right:
+        mask[top:bottom, left:right] = draw(corners - [left, top], bottom - top, right - left)
+    return mask
+
+
+def _fill(corners: Points, height: int, width: int) -> NDArray[np.bool_]:
+    upper, lower, direction = _edges(corners)
     # Rows whose centre lies in [upper, lower), so that a shared corner counts once.
-    first = np.clip(np.ceil(upper[:, 1]), 0, height).astype(np.intp)
-    num_rows = np.clip(np.ceil(lower[:, 1]), 0, height).astype(np.intp) - first
-    edges = np.repeat(np.arange(len(corners)), num_rows)
-    rows = np.arange(len(edges)) - np.repeat(num_rows.cumsum() - num_rows, num_rows) + first[edges]
-    (xa, ya), (xb, yb) = upper[edges].T, lower[edges].T
-    crossing = xa + (rows - ya) * (xb - xa) / (yb - ya)
-    columns = np.clip(np.ceil(crossing), 0, width).astype(np.intp)
+    first, last = (_clipped(np.ceil(ends[:, 1]), height) for ends in (upper, lower))
     winding = np.zeros((height, width + 1), dtype=np.int32)
-    np.add.at(winding, (rows, columns), np.where(down[edges], 1, -1))
-    return np.asarray(winding[:, :width].cumsum(axis=1) != 0)
+    for edges, rows in _crossings(first, last):
+        columns = _clipped(np.ceil(_x_at(rows, upper[edges], lower[edges])), width)
+        _add(winding, rows, columns, direction[edges])
+    return np.asarray(np.cumsum(winding, axis=1, out=winding)[:, :width] != 0)
+
+
+def _cover(corners: Points, height: int, width: int) -> NDArray[np.bool_]:
+    upper, lower, _ = _edges(corners + 0.5)  # Row i reaches from i to i + 1.
+    first, last = _clipped(np.floor(upper[:, 1]), height), _clipped(np.ceil(lower[:, 1]), height)
+    passed = np.zeros((height, width + 1), dtype=np.int32)
+    for edges, rows in _crossings(first, last):
+        start, end = upper[edges], lower[edges]
+        enters = _x_at(np.maximum(rows, start[:, 1]), start, end)
+        leaves = _x_at(np.minimum(rows + 1, end[:, 1]), start, end)
+        _add(passed, rows, _clipped(np.floor(np.minimum(enters, leaves)), width), 1)
+        _add(passed, rows, _clipped(np.ceil(np.maximum(enters, leaves)), width), -1)
+    return _fill(corners, height, width) | (np.cumsum(passed, axis=1, out=passed)[:, :width] > 0)
+
+
+def _edges(corners: Points) -> tuple[Points, Points, NDArray[np.int32]]:
+    """Upper ends (N, 2), lower ends (N, 2), and 1 where the ring runs downwards, else -1: (N,)."""
+    ends = np.roll(corners, -1, axis=0)
+    down = corners[:, 1] < ends[:, 1]
+    upper, lower = np.where(down[:, None], corners, ends), np.where(down[:, None], ends, corners)
+    level = upper[:, 1] == lower[:, 1]
+    return upper[~level], lower[~level], np.where(down[~level], 1, -1).astype(np.int32)
+
+
+def _crossings(first: NDArray[np.intp], last: NDArray[np.intp]) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """Each edge with each of its rows, ``first`` to ``last`` (not included): indices of edges, and rows.
+
+    In portions: thousands of edges over thousands of rows would take gigabytes.
+    """
+    before = np.concatenate([[0], np.cumsum(np.maximum(last - first, 0))])
+    num = int(before[-1])
+    check_limit("DRIVABLE_MAX_CROSSINGS", num, "times that a polygon's edges cross a row of pixels")
+    for start in range(0, num, _CROSSINGS_AT_ONCE):
+        stop = min(start + _CROSSINGS_AT_ONCE, num)
+        edges = np.repeat(np.arange(len(first)), np.diff(np.clip(before, start, stop)))
+        yield edges, np.arange(start, stop) - before[edges] + first[edges]
+
+
+def _add(counts: NDArray[np.int32], rows: NDArray[np.intp], columns: NDArray[np.intp], values: Any) -> None:
+    """Add to a contiguous (H, W) array, the same place many times."""
+    np.add.at(counts.reshape(-1), rows * counts.shape[1] + columns, values)  # Flat is many times faster.
+
+
+def _x_at(y: NDArray[Any], start: Points, end: Points) -> Points:
+    """Where the edges from ``start`` to ``end``, (N, 2) each, are at the heights ``y`` (N,)."""
+    return np.asarray(start[:, 0] + (y - start[:, 1]) * (end[:, 0] - start[:, 0]) / (end[:, 1] - start[:, 1]))
+
+
+def _clipped(values: Points, most: int) -> NDArray[np.intp]:
+    return np.clip(values, 0, most).astype(np.intp)
 
 
 def stroke_ring(corners: Points, size: tuple[int, int]) -> NDArray[np.bool_]:

@@ -54,6 +54,7 @@ _ERRORS = {
 _WARNINGS = {
     "missing-label": "label the picture or remove it; it is not used",
     "absent-class": "if what is ignored is that class, say so under ids in a labels.yaml",
+    "undrawn-regions": "draw areas as polygons, masks, boxes or ellipses; nothing, where these are no areas",
     "duplicate": "remove one of them",
     "near-duplicate": "keep them in one split, or remove one",
     "blank-picture": "the camera or the copy failed: remove the pair",

@@ -134,6 +134,7 @@ def inspect(
         findings.append(finding("no-pairs", data.root, f"not one pair of picture and label ({found})"))
     findings += [finding("missing-picture", path, "label without its picture") for path in data.orphans]
     findings += [finding("missing-label", path, "picture without a label") for path in data.unlabelled]
+    findings += [finding("undrawn-regions", path, message) for path, message in data.undrawn]
     sets, faults = _split_sets(data, set(by_id))
     findings += faults + _doubles(data, records, by_id, sets) + _straddling(data, sets)
     order = ("error", "warning", "note")

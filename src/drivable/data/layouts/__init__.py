@@ -6,6 +6,7 @@ One file a family of layouts; :data:`LAYOUTS` is the list. A new layout is a fun
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,8 @@ from drivable.data.layouts.yolop import open_yolop
 from drivable.data.renaming import described, renamed, with_convention
 from drivable.data.samples import ArrayLabels, MaskFile
 from drivable.errors import ConfigError, DataError, nearest_match, one_line
+
+_log = logging.getLogger(__name__)
 
 __all__ = ["LAYOUTS", "Layout", "RoadData", "confirm", "open_data", "open_labels"]
 
@@ -132,6 +135,7 @@ def _recognise(root: Path, layout: str, ids: str | None = None, confirmed: bool 
                 data = _with_ids(described(data), ids)
                 if confirmed:
                     confirm(data)
+                    _warn(data)
                 return renamed(data)
     return None
 
@@ -165,7 +169,13 @@ def open_labels(path: str | Path, layout: str = "auto", ids: str | None = None) 
     if data is None:
         data = _with_ids(open_label_files(root), ids)
         confirm(data)
+        _warn(data)
     return data
+
+
+def _warn(data: RoadData) -> None:
+    for file, said in data.undrawn:
+        _log.warning("%s: %s", file, said)
 
 
 def confirm(data: RoadData) -> None:

@@ -14,6 +14,7 @@ from drivable.data.layouts.road_data import Pairs, RoadData, merged, pair_frames
 from drivable.data.pictures import PICTURE_SUFFIXES
 from drivable.errors import ConfigError, DataError
 from drivable.labels import RGB, LabelSet
+from drivable.reading import read_text, reading
 
 BACKGROUND = "background"
 BACKGROUND_COLOR: RGB = (0, 0, 0)
@@ -31,8 +32,8 @@ _SPLITS = {"default": "", "training": "train", "valid": "val", "validation": "va
 def open_cvat(root: Path) -> RoadData | None:
     """``annotations.xml`` with the pictures that it names below ``images/``, or beside it.
 
-    Pictures in which nothing is drawn count as not yet labelled: the export has them, too. A project's subsets are the
-    splits.
+    Pictures in which nothing is drawn, or no area, count as not yet labelled: the export has them, too. A project's
+    subsets are the splits.
     """
     file = root / "annotations.xml"
     if not file.is_file():
@@ -48,7 +49,8 @@ def open_cvat(root: Path) -> RoadData | None:
     for subset, frame in found.frames:
         frames.setdefault(_split(subset), []).append((file, frame))
         # CVAT puts the pictures of a subset into a folder of its name.
-        name = next((name for name in (f"{subset}/{frame.picture}", frame.picture or "") if name in by_name), None)
+        told = (frame.picture or "").replace("\\", "/")
+        name = next((name for name in (f"{subset}/{told}", told) if name in by_name), None)
         if name is not None:
             pictures[frame.id] = by_name.pop(name)
     parts = {
@@ -146,10 +148,8 @@ def _pictures_below(folder: Path, prefix: str = "") -> dict[str, Path]:
 
 
 def _read_labelmap(file: Path) -> dict[str, RGB]:
-    try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as fault:
-        raise DataError(f"{file}: not a readable label map: {fault}") from fault
+    with reading(file, DataError, "not a readable label map"):
+        lines = read_text(file).splitlines()
     colors: dict[str, RGB] = {}
     for number, line in enumerate(lines, 1):
         if not line.strip() or line.startswith("#"):

@@ -12,7 +12,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Protocol
 
-from drivable.data.annotations import Frame
+from drivable.data.annotations import Frame, undrawn_regions
 from drivable.data.conventions import MaskConvention
 from drivable.data.pictures import PICTURE_SUFFIXES
 from drivable.data.samples import DrawnLabels, ImageFile, ImageSource, MaskFile, NoImage, Sample, Size
@@ -48,6 +48,7 @@ class RoadData:
         orphans_of: labels without a picture by split folder: a mask, or the label file and the picture's name.
         attributes: weather, scene, time of day and the like by picture id, where the data says them.
         background_is_largest: whether more pixels of road pictures must be background than any other class.
+        undrawn: label files with regions that cannot be drawn, such as key points, each with what is left out.
     """
 
     root: Path
@@ -58,6 +59,7 @@ class RoadData:
     orphans_of: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
     attributes: Mapping[str, Attributes] = field(default_factory=dict)
     background_is_largest: bool = False
+    undrawn: tuple[tuple[Path, str], ...] = ()
 
     @property
     def all_samples(self) -> tuple[Sample, ...]:
@@ -90,11 +92,13 @@ class Pairs:
         samples: those that have both, sorted by id.
         unlabelled: pictures without a label.
         orphans: labels without a picture.
+        undrawn: see :class:`RoadData`.
     """
 
     samples: tuple[Sample, ...]
     unlabelled: list[Path]
     orphans: list[Path]
+    undrawn: list[tuple[Path, str]] = field(default_factory=list)
 
 
 def pictures_in(folder: Path, suffix: str = "") -> dict[str, Path]:
@@ -187,16 +191,25 @@ def pair_frames(
         rest: id of the pixels that no shape covers.
         assumed_size: where given, labels without a picture are kept, at this (height, width) unless they know better.
 
+    Pictures with regions that cannot be drawn, and no others, count as not labelled.
+
     Raises:
         DataError: where one picture is labelled twice.
     """
     samples, orphans, seen = [], [], dict[str, Path]()
+    unlabelled = []
+    by_file: dict[Path, list[Frame]] = {}
     for file, frame in frames:
         if frame.id in seen:
             raise DataError(
                 f"{file}: picture '{frame.id}' is labelled twice, first in {seen[frame.id]}; remove one of them"
             )
         seen[frame.id] = file
+        if frame.undrawn:
+            by_file.setdefault(file, []).append(frame)
+        if not frame.is_labelled:
+            unlabelled += [pictures[frame.id]] if frame.id in pictures else []
+            continue
         image: ImageSource
         if frame.id in pictures:
             image = ImageFile(pictures[frame.id])
@@ -206,8 +219,9 @@ def pair_frames(
             orphans.append(file / frame.id)
             continue
         samples.append(Sample(frame.id, image, DrawnLabels(file, frame, image, classes, rest)))
-    unlabelled = [pictures[key] for key in sorted(pictures.keys() - seen.keys())]
-    return Pairs(tuple(sorted(samples, key=lambda sample: sample.id)), unlabelled, orphans)
+    unlabelled += [pictures[key] for key in sorted(pictures.keys() - seen.keys())]
+    undrawn = [(file, undrawn_regions(members) or "") for file, members in by_file.items()]
+    return Pairs(tuple(sorted(samples, key=lambda sample: sample.id)), unlabelled, orphans, undrawn)
 
 
 def merged(
@@ -245,6 +259,7 @@ def merged(
         {split: tuple(part.orphans) for split, part in parts.items() if part.orphans},
         {key: values for key, values in said.items() if values},
         background_is_largest,
+        tuple(told for part in parts.values() for told in part.undrawn),
     )
 
 
