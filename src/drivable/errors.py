@@ -37,6 +37,10 @@ class DataError(DrivableError):
         self.kind = kind
 
 
+class PlacelessError(DataError):
+    """A fault that says what, not where: the boundary of a reader adds the place."""
+
+
 class CheckpointError(DrivableError):
     """A checkpoint or a file of weights is missing, corrupt, of another version or does not fit the model."""
 

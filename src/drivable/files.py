@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from drivable.errors import DataError, OutputError, one_line, shown_address
+from drivable.errors import DataError, OutputError, PlacelessError, one_line, shown_address
 
 
 @contextmanager
@@ -165,7 +165,9 @@ def check_name(name: str, what: str) -> str:
         or len(name.encode(errors="replace")) > 255
         or any("\ud800" <= c < "\udc80" or "\udcff" < c <= "\udfff" for c in name)  # No bytes of a file name.
     ):
-        raise DataError(f"{what} '{one_line(name, 80)}': expected a file name without slashes and control characters")
+        raise PlacelessError(
+            f"{what} '{one_line(name, 80)}': expected a file name without slashes and control characters"
+        )
     return name
 
 

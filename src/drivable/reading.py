@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, Literal, Protocol
 
 import yaml
 
-from drivable.errors import ConfigError, DataError, DrivableError, one_line
+from drivable.errors import ConfigError, DataError, DrivableError, PlacelessError, one_line
 
 # Environment variable to (default, what it bounds).
 LIMITS: Mapping[str, tuple[int, str]] = {
@@ -35,7 +35,7 @@ LIMITS: Mapping[str, tuple[int, str]] = {
 }
 
 
-class LimitError(DataError):
+class LimitError(PlacelessError):
     """More than a limit allows; :func:`reading` says where."""
 
 
@@ -115,8 +115,8 @@ def reading(
 ) -> Iterator[None]:
     """The boundary of a reader: whatever a parser throws inside leaves as the reader's own error, in one line.
 
-    Faults of ``error``'s own kind pass, with the place where they lack it; limits and our faults of other kinds are told
-    again as ``error``.
+    Faults of ``error``'s own kind pass as they are, since they say where; limits and names do not, and are told again
+    with the place, as are our faults of other kinds.
 
     Args:
         where: the file, for the message.
@@ -135,11 +135,9 @@ def reading(
     """
     try:
         yield
-    except LimitError as fault:
+    except PlacelessError as fault:
         raise error(f"{where}: {fault}") from fault
-    except error as fault:
-        if str(where) not in str(fault):
-            fault.args = (f"{where}: {fault}",)
+    except error:
         raise
     except Exception as fault:
         said = "nested too deeply" if isinstance(fault, RecursionError) else _said(fault)

@@ -118,7 +118,7 @@ def read_cvat(file: Path) -> CvatImages | None:
                 continue
             if frame.id in ids:
                 said = one_line(frame.picture or "", 80)
-                raise DataError(f"two images named '{said}', from several tasks; export these one by one")
+                raise ValueError(f"two images named '{said}', from several tasks; export these one by one")
             ids.add(frame.id)
             frames.append((subset and check_name(subset, "subset"), frame))
     return CvatImages(colors, tuple(frames))
