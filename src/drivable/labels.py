@@ -74,6 +74,30 @@ class LabelSet:
         """Ids of all classes but the background, in order."""
         return tuple(k for k in range(self.num_classes) if k != self.background_id)
 
+    def most_probable(self, probabilities: NDArray[np.floating]) -> NDArray[np.uint8]:
+        """The most probable class of each pixel; never one that may be driven on where a probability is no number.
+
+        The background is taken there, and where nothing is more probable than it; of other equals the first.
+
+        Args:
+            probabilities: (..., K, H, W), or whatever grows with them, such as logits.
+
+        Returns:
+            Ids (..., H, W).
+
+        Example:
+            >>> BDD100K_DRIVABLE.most_probable(np.full((3, 1, 1), np.nan))
+            array([[2]], dtype=uint8)
+        """
+        by_class = np.moveaxis(probabilities, -3, 0)
+        background = self.background_id or 0
+        ids: NDArray[np.uint8] = by_class.argmax(axis=0).astype(np.uint8)
+        # A sum keeps what is no number; NaN is not above anything.
+        with np.errstate(invalid="ignore", over="ignore"):
+            are_above = (by_class.max(axis=0) > by_class[background]) & np.isfinite(by_class.sum(axis=0))
+        ids[~are_above] = background
+        return ids
+
     def palette(self) -> NDArray[np.uint8]:
         """Colours by id: (256, 3) uint8 RGB; ids without a class, the ignore id among them, are grey."""
         table = np.full((256, 3), 128, dtype=np.uint8)

@@ -10,6 +10,7 @@ import json
 import os
 import re
 import stat
+import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -169,6 +170,24 @@ def require_regular(file: Path) -> None:
         raise OSError(str(fault)) from fault
     if not stat.S_ISREG(mode):
         raise OSError("not a regular file")
+
+
+def require_stored(file: Path) -> None:
+    """Refuse a zip archive that stands for more than its own bytes; a file that is no archive passes.
+
+    Raises:
+        OSError: where it cannot be read.
+        ValueError: where a member is compressed, or members add up to more than the file.
+        zipfile.BadZipFile: where it is damaged.
+    """
+    if not zipfile.is_zipfile(file):
+        return
+    with zipfile.ZipFile(file) as archive:
+        members = archive.infolist()
+    if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+        raise ValueError("its archive is compressed; torch writes none such")
+    if sum(member.file_size for member in members) > file.stat().st_size:
+        raise ValueError("its archive stands for more bytes than it has")
 
 
 def open_regular(file: Readable) -> BinaryIO:

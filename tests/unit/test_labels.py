@@ -72,3 +72,21 @@ def test_plain_values_that_are_no_label_set(change: dict[str, object]) -> None:
         LabelSet.from_dict(BDD100K_DRIVABLE.to_dict() | change)
     with pytest.raises(ConfigError, match="labels: expected lists of names"):
         LabelSet.from_dict([])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("background", [None, "a", "b", "c"])
+def test_what_is_no_number_is_never_more_probable_than_the_background(background: str | None) -> None:
+    labels = LabelSet(("a", "b", "c"), ((0, 0, 0), (1, 1, 1), (2, 2, 2)), background)
+    rest = labels.background_id or 0
+    probabilities = np.random.default_rng(0).dirichlet(np.ones(3), (40, 50)).transpose(2, 0, 1).astype(np.float32)
+    before = labels.most_probable(probabilities)
+    assert before.dtype == np.uint8
+    assert (before == probabilities.argmax(axis=0)).all()
+    for value in (np.nan, np.inf, -np.inf):
+        for k in range(3):
+            spoilt = probabilities.copy()
+            spoilt[k, :, :25] = value
+            for answer in (labels.most_probable(spoilt), labels.most_probable(spoilt[None])[0]):
+                assert (answer[:, :25] == rest).all()
+                assert (answer[:, 25:] == before[:, 25:]).all()
+    assert (labels.most_probable(np.full((3, 2, 2), 1 / 3)) == rest).all()

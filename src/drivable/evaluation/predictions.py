@@ -52,7 +52,7 @@ class ModelPredictions:
         """See :class:`Predictor`."""
         if not self.with_confidence:
             return [(label_map, None) for label_map in self.segmenter.segment_batch(images)]
-        return [most_probable(self.segmenter.probabilities(image)) for image in images]
+        return [most_probable(self.segmenter.probabilities(image), self.labels) for image in images]
 
 
 class StoredPredictions:
@@ -109,7 +109,6 @@ class StoredPredictions:
         return label_map
 
 
-def most_probable(probabilities: NDArray[np.float32]) -> tuple[LabelMap, Confidence]:
+def most_probable(probabilities: NDArray[np.float32], labels: LabelSet) -> tuple[LabelMap, Confidence]:
     """(K, H, W) -> the most probable ids (H, W), and their probability (H, W)."""
-    label_map = probabilities.argmax(axis=0).astype(np.uint8)
-    return label_map, np.asarray(probabilities.max(axis=0))
+    return labels.most_probable(probabilities), np.asarray(probabilities.max(axis=0))

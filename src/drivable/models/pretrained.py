@@ -6,13 +6,16 @@ import logging
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from drivable.errors import CheckpointError
+from drivable.errors import CheckpointError, one_line
+from drivable.models.finite import require_finite
 from drivable.models.weight_names import lite_names, mit_name, resnet_name
+from drivable.reading import reading, require_regular, require_stored
 
 _log = logging.getLogger(__name__)
 
@@ -43,14 +46,23 @@ def load_backbone_weights(backbone: nn.Module, name: str, source: str) -> None:
         >>> load_backbone_weights(ResNet("resnet50"), "resnet50", "resnet50.safetensors")
     """
     path = _published(name) if source == "imagenet" else Path(source)
+    if source != "imagenet" and path.suffix != ".safetensors":
+        _log.warning(
+            "%s: torch's own format can hold programs, of which only weights are let through; prefer the same weights "
+            "as .safetensors, which are data alone",
+            path,
+        )
     translate = _translator(backbone, name)
     weights: dict[str, Tensor] = {}
-    for published, tensor in _backbone_alone(_read(path)).items():
-        ours = translate(published)
-        if ours is not None:
-            weights.update(_split_key_value(ours, tensor))
-    _check(backbone, weights, path, name)
-    backbone.load_state_dict(weights, strict=False)
+    # A file of others: its tensors may be of any kind, and its names lead anywhere.
+    with reading(path, CheckpointError, f"its weights cannot be read as those of {name}"):
+        for published, tensor in _backbone_alone(_read(path)).items():
+            ours = translate(published)
+            if ours is not None:
+                weights.update(_split_key_value(ours, tensor))
+        _check(backbone, weights, path, name)
+        require_finite(weights, None, str(path))
+        backbone.load_state_dict(weights, strict=False)
 
 
 def _translator(backbone: nn.Module, name: str) -> Callable[[str], str | None]:
@@ -103,21 +115,23 @@ def _from_hub(name: str) -> Path:
 
 
 def _read(path: Path) -> dict[str, Tensor]:
-    if not path.is_file():
+    if not path.exists():
         raise CheckpointError(f"{path}: no such file of weights")
-    try:
-        values = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
-    # Everything: a corrupt file fails wherever the parser happens to stumble, a KeyError or a UnicodeDecodeError even.
-    except Exception as fault:
-        reason = str(fault).splitlines()[0] if str(fault) else type(fault).__name__
-        raise CheckpointError(f"{path}: not a readable file of weights: {reason}") from fault
+    with reading(path, CheckpointError, "not a readable file of weights"):
+        require_regular(path)
+        if path.suffix == ".safetensors":
+            values: Any = load_file(path)
+        else:
+            require_stored(path)
+            values = torch.load(path, "cpu", weights_only=True)
     for key in ("state_dict", "model"):
         if isinstance(values, dict) and isinstance(values.get(key), dict):
             values = values[key]
     named = isinstance(values, dict) and all(isinstance(key, str) for key in values)
     if not named or not all(isinstance(value, Tensor) for value in values.values()):
         raise CheckpointError(f"{path}: expected tensors by name, got a {type(values).__name__} without them")
-    return values
+    named_tensors: dict[str, Tensor] = values
+    return named_tensors
 
 
 def _backbone_alone(weights: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -139,7 +153,9 @@ def _check(backbone: nn.Module, weights: dict[str, Tensor], path: Path, name: st
     # Old files have no counters of batches; nothing depends on them.
     own = {key: value for key, value in backbone.state_dict().items() if not key.endswith("num_batches_tracked")}
     missing = [f"{key} missing" for key in own if key not in weights]
-    unknown = [f"{key} unknown" for key in weights if key not in own and not key.endswith("num_batches_tracked")]
+    unknown = [
+        f"{one_line(key, 80)} unknown" for key in weights if key not in own and not key.endswith("num_batches_tracked")
+    ]
     misshapen = [
         f"{key} is {tuple(weights[key].shape)}, expected {tuple(own[key].shape)}"
         for key in own

@@ -8,13 +8,21 @@ from pathlib import Path
 from typing import Any
 
 from drivable.checkpoint import Calibration
-from drivable.errors import CheckpointError, ConfigError
+from drivable.errors import CheckpointError, one_line
+from drivable.files import check_name
 from drivable.labels import LabelSet
+from drivable.reading import check_size, parse_json, reading
 
 KEY = "drivable"
 # Name of the values inside the graph that the network sees before they are normalised: (N, 3, h, w), 0..255.
 PIXELS = "pixels"
 _FORMAT_VERSION = 1
+_KNOWN = {
+    "precision": ("fp32", "fp16", "bf16", "int8"),
+    "outputs": ("ids", "probabilities"),
+    "upsampling": ("exact", "fast"),
+    "rest": ("fp32", "bf16"),
+}
 
 
 @dataclass(frozen=True)
@@ -67,21 +75,34 @@ class ExportDescription:
                 f"{where}: nothing in it says that it was exported by this tool, so its classes and sizes are not "
                 "known; export it with drivable export, or time it as it is with drivable benchmark --against"
             )
-        try:
-            values = dict(json.loads(text))
-            version = values.pop("format_version")
-            if version != _FORMAT_VERSION:
-                raise CheckpointError(
-                    f"{where}: exported in format version {version}, this release reads 1; export again"
-                )
-            size = values.pop("size")
-            labels = LabelSet.from_dict(values.pop("labels"))
-            calibration = values.pop("calibration")
-            return ExportDescription(
-                labels=labels,
-                size=None if size is None else (size[0], size[1]),
-                calibration=None if calibration is None else Calibration(**calibration),
-                **values,
-            )
-        except (AttributeError, KeyError, TypeError, ValueError, ConfigError) as fault:
-            raise CheckpointError(f"{where}: its description is damaged ({fault}); export it again") from fault
+        with reading(where, CheckpointError, "its description is damaged", "export it again"):
+            return _described(parse_json(text), where)
+
+
+def _described(values: Any, where: Path) -> ExportDescription:
+    values = dict(values)
+    version = values.pop("format_version")
+    if version != _FORMAT_VERSION:
+        raise CheckpointError(
+            f"{where}: exported in format version {one_line(version)}, this release reads {_FORMAT_VERSION}; export "
+            "again"
+        )
+    for name, known in _KNOWN.items():
+        value = values.get(name, known[0])
+        if value not in known:
+            raise ValueError(f"{name} must be {' or '.join(known)}, got {one_line(value)}")
+    splits, model, parity = values.get("splits"), values["model"], values.get("parity", {})
+    if splits is not None:
+        check_name(splits, "folder of split files")
+    if not isinstance(model, dict) or not isinstance(model.get("name"), str) or not isinstance(parity, dict):
+        raise ValueError("model must be a mapping with a name, parity a mapping")
+    if not isinstance(values["checkpoint"], str):
+        raise ValueError("checkpoint must be text")
+    size, labels, calibration = values.pop("size"), values.pop("labels"), values.pop("calibration")
+    height, width = size or (None, None)
+    return ExportDescription(
+        labels=LabelSet.from_dict(labels),
+        size=None if size is None else check_size(height, width, "DRIVABLE_MAX_NETWORK_PIXELS"),
+        calibration=None if calibration is None else Calibration(**calibration),
+        **values,
+    )

@@ -91,7 +91,7 @@ class ExportedSegmenter(ABC):
 
     def _ids(self, images: Image) -> NDArray[np.uint8]:
         answer = self._run(images)
-        return np.asarray(answer if answer.ndim == 3 else answer.argmax(axis=1), dtype=np.uint8)
+        return np.asarray(answer, dtype=np.uint8) if answer.ndim == 3 else self.labels.most_probable(answer)
 
     def _run(self, images: Image) -> NDArray[Any]:
         try:
@@ -110,5 +110,10 @@ class ExportedSegmenter(ABC):
             raise CheckpointError(
                 f"{self.path}: its graph gives {answer.shape} for pictures {images.shape}, expected {expected}; its "
                 "description belongs to another graph"
+            )
+        if answer.ndim == 3 and answer.size and not 0 <= answer.min() <= answer.max() < self.labels.num_classes:
+            raise CheckpointError(
+                f"{self.path}: its graph gives ids of {answer.min()} to {answer.max()}, its description knows "
+                f"{self.labels.num_classes} classes; its description belongs to another graph"
             )
         return answer

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from drivable.checkpoint import Checkpoint
+from drivable.labels import LabelSet
 from drivable.models import SegmentationModel
+from drivable.models.finite import require_finite
 from drivable.models.resizing import resize, resize_pixels
+
+# Logits beyond it are none; float16 and bfloat16 have it too.
+_MOST = 60_000.0
 
 # Axes: N pictures, H and W rows and columns of the picture, h and w of the network's grid, K classes. S are the rows
 # that the network looks at, all but those that a model cuts off at the top.
@@ -22,24 +28,29 @@ class SegmenterGraph(nn.Module):
     Pictures are resized as by Pillow's ``BILINEAR``, everywhere alike. Logits are enlarged before the class is chosen,
     so that borders fall between pixels of the picture and not of the network's grid.
 
+    It fails closed: where logits are no numbers the background is chosen, and a class wins only by being above it.
+
     Args:
         model: in evaluation mode.
         size: (height, width) that whole pictures are resized to; ``None`` works at each picture's own size.
+        labels: the classes; their background, or class 0 where they have none, stands for what is not known.
         temperature: that logits are divided by before the softmax.
         offsets: that are added to the logits, one for each class; ``None`` for none.
 
     Example:
-        >>> graph = SegmenterGraph(build_model(LiteSpec(), 3).eval(), (96, 160))
+        >>> graph = SegmenterGraph(build_model(LiteSpec(), 3).eval(), (96, 160), BDD100K_DRIVABLE)
         >>> graph(torch.zeros(1, 90, 150, 3, dtype=torch.uint8)).shape
         torch.Size([1, 90, 150])
     """
 
     offsets: Tensor | None
+    unknown: Tensor
 
     def __init__(
         self,
         model: SegmentationModel,
         size: tuple[int, int] | None,
+        labels: LabelSet,
         temperature: float = 1.0,
         offsets: Sequence[float] | None = None,
     ) -> None:
@@ -48,10 +59,13 @@ class SegmenterGraph(nn.Module):
         self.size = size
         self.temperature = temperature
         self.register_buffer("offsets", None if offsets is None else torch.tensor(offsets).view(1, -1, 1, 1))
+        self.background = labels.background_id or 0
+        unknown = [0.0 if k == self.background else -_MOST for k in range(labels.num_classes)]
+        self.register_buffer("unknown", torch.tensor(unknown).view(1, -1, 1, 1), persistent=False)
         self._has_relative_logits = False
 
-    def fold_relative_to_first(self) -> None:
-        """Let the classifier give what :func:`relative_to_first` makes of its logits, where it is the last convolution.
+    def fold_relative_to_background(self) -> None:
+        """Let the classifier give what :func:`relative_to` makes of its logits, where it is the last convolution.
 
         One plane and three small steps less; from then on only ids can be had. The model is changed.
         """
@@ -59,21 +73,24 @@ class SegmenterGraph(nn.Module):
         if not isinstance(classify, nn.Conv2d):
             return
         relative = nn.Conv2d(classify.in_channels, classify.out_channels - 1, 1)
-        relative.load_state_dict({name: value[1:] - value[:1] for name, value in classify.state_dict().items()})
+        relative.load_state_dict(
+            {name: relative_to(self.background, value, axis=0) for name, value in classify.state_dict().items()}
+        )
         self.model.decoder.classify = relative
         if self.offsets is not None:
-            self.offsets = relative_to_first(self.offsets)
+            self.offsets = relative_to(self.background, self.offsets)
+        self.unknown = relative_to(self.background, self.unknown)
         self._has_relative_logits = True
 
     def forward(self, images: Tensor) -> Tensor:
         """RGB (N, H, W, 3) uint8 -> ids (N, H, W) uint8."""
-        # One plane less to enlarge: whoever wins over the first class wins.
-        ids = most_probable(self._enlarged(self._relative(images), images))
+        # One plane less to enlarge: whoever wins over the background wins.
+        ids = most_probable(self._enlarged(self._relative(images), images), self.background)
         return self._above_too(ids, images)
 
     def fast_ids(self, images: Tensor) -> Tensor:
         """Like :meth:`forward`, but chosen on the network's own grid and enlarged by the nearest neighbour."""
-        ids = most_probable(self._relative(images)).unsqueeze(1).float()
+        ids = most_probable(self._relative(images), self.background).unsqueeze(1).float()
         ids = F.interpolate(ids, size=self._shape_below(images), mode="nearest").squeeze(1).to(torch.uint8)
         return self._above_too(ids, images)
 
@@ -85,7 +102,8 @@ class SegmenterGraph(nn.Module):
     def grid_logits(self, images: Tensor) -> Tensor:
         """RGB (N, H, W, 3) uint8 -> logits (N, K, h, w) float32 on the network's own grid, which covers S rows.
 
-        Without a working size they are the picture's, (N, K, H, W).
+        Without a working size they are the picture's, (N, K, H, W). Where one
+        is no number, the background has it.
         """
         if self.size is None:
             logits: Tensor = self.model(images.permute(0, 3, 1, 2).float().div_(255)).float()
@@ -93,7 +111,13 @@ class SegmenterGraph(nn.Module):
             working = (self.model.num_seen(self.size[0]), self.size[1])
             seen = self.model.below_cut(images, axis=1).permute(0, 3, 1, 2)
             logits = self.model.grid_logits(self._working(seen, working)).float()
-        return logits if self.offsets is None else logits + self.offsets
+        return self._fail_closed(logits if self.offsets is None else logits + self.offsets)
+
+    def _fail_closed(self, logits: Tensor) -> Tensor:
+        """Leave the background where a logit is NaN, infinite or beyond reason; here, where the planes are small."""
+        # A sum keeps what is no number, in every runtime; of maximum and minimum some lose NaN.
+        are_numbers = logits.abs().sum(dim=1, keepdim=True) < _MOST
+        return torch.where(are_numbers, logits, self.unknown)
 
     def _above_too(self, answers: Tensor, images: Tensor) -> Tensor:
         return answers if self.size is None else self.model.above_too(answers, images.shape[1])
@@ -104,7 +128,7 @@ class SegmenterGraph(nn.Module):
 
     def _relative(self, images: Tensor) -> Tensor:
         logits = self.grid_logits(images)
-        return logits if self._has_relative_logits else relative_to_first(logits)
+        return logits if self._has_relative_logits else relative_to(self.background, logits)
 
     def _working(self, pixels: Tensor, size: tuple[int, int]) -> Tensor:
         same = size == tuple(pixels.shape[-2:])
@@ -121,23 +145,32 @@ def calibrated_graph(checkpoint: Checkpoint, model: SegmentationModel, size: tup
     """The graph of a checkpoint's model with the checkpoint's calibration, where it has one."""
     calibration, labels = checkpoint.calibration, checkpoint.labels
     if calibration is None:
-        return SegmenterGraph(model, size)
-    offsets = [calibration.background_offset * (k == labels.background_id) for k in range(labels.num_classes)]
-    return SegmenterGraph(model, size, calibration.temperature, offsets if any(offsets) else None)
+        graph = SegmenterGraph(model, size, labels)
+    else:
+        offsets = [calibration.background_offset * (k == labels.background_id) for k in range(labels.num_classes)]
+        graph = SegmenterGraph(model, size, labels, calibration.temperature, offsets if any(offsets) else None)
+    # Folding divides by what may be nothing, and multiplies what may be too much.
+    require_finite(dict(chain(graph.named_parameters(), graph.named_buffers())), labels, checkpoint.where)
+    return graph
 
 
-def relative_to_first(logits: Tensor) -> Tensor:
-    """Logits (N, K, H, W) -> by how much classes 1 to K - 1 are above class 0, (N, K - 1, H, W)."""
-    return logits[:, 1:] - logits[:, :1]
+def relative_to(background: int, logits: Tensor, axis: int = 1) -> Tensor:
+    """By how much the other classes are above the background: of K along an axis K - 1 are left, in order."""
+    num = logits.shape[axis] - 1
+    before, rest = logits.narrow(axis, 0, background), logits.narrow(axis, background + 1, num - background)
+    others = before if background == num else torch.cat([before, rest], dim=axis) if background else rest
+    return others - logits.narrow(axis, background, 1)
 
 
-def most_probable(relative: Tensor) -> Tensor:
-    """(N, K - 1, H, W) of :func:`relative_to_first` -> ids (N, H, W) uint8, the first of equals, by comparisons.
+def most_probable(relative: Tensor, background: int) -> Tensor:
+    """(N, K - 1, H, W) of :func:`relative_to` -> ids (N, H, W) uint8, by comparisons.
 
+    The background is where no class is above it, and where NaN is above nothing; of other equals the first is taken.
     Runtimes compute these in one pass with what comes before; their argmax over the channels is several times slower.
     """
-    best = ids = torch.zeros_like(relative[:, 0])
+    best = torch.zeros_like(relative[:, 0])
+    ids = torch.full_like(best, float(background))
     for k in range(relative.shape[1]):
-        ids = torch.where(relative[:, k] > best, float(k + 1), ids)
+        ids = torch.where(relative[:, k] > best, float(k + (k >= background)), ids)
         best = torch.maximum(best, relative[:, k])
     return ids.to(torch.uint8)

@@ -19,6 +19,7 @@ from drivable.labels import LabelSet
 from drivable.losses import SummedLoss
 from drivable.metrics import ConfusionMatrix, Scores, compute_scores
 from drivable.models import SegmentationModel
+from drivable.segmenter.graph import most_probable, relative_to
 from drivable.training.optimization import build_optimizer, build_schedule
 from drivable.training.steps import build_step
 
@@ -149,7 +150,8 @@ class SegmentationTraining(L.LightningModule):
         logits = self.evaluated_model(images)
         loss = self.loss(logits, batch["label_maps"])
         self.log("val_loss", loss, prog_bar=True, batch_size=len(images), sync_dist=True)
-        self.confusion.update(batch["label_maps"], logits.argmax(dim=1))
+        background = self.labels.background_id or 0
+        self.confusion.update(batch["label_maps"], most_probable(relative_to(background, logits), background))
 
     def on_validation_epoch_end(self) -> None:
         """Scores over the whole split, on all devices together."""
