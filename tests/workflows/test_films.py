@@ -1,5 +1,6 @@
 """Films of others: their times, shapes, colours and containers, and what FFmpeg is kept from."""
 
+import gc
 import os
 import socket
 from collections.abc import Callable, Iterator
@@ -537,3 +538,20 @@ def test_damaged_films_leave_no_threads_and_no_files_behind(tmp_path: Path) -> N
     for _ in range(5):
         fail()
     assert held() == before
+
+
+def test_memory_does_not_grow_with_a_films_length(tmp_path: Path) -> None:
+    film = write(tmp_path / "film.mp4", [corners((480, 640))] * 300, options={"preset": "ultrafast"})
+
+    def resident() -> float:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+    gc.collect()
+    gc.disable()  # What waits for the collector grows too.
+    try:
+        for index, _ in enumerate(read_frames(film)):
+            if index == 50:
+                before = resident()
+        assert resident() - before < 40
+    finally:
+        gc.enable()

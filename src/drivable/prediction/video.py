@@ -123,13 +123,13 @@ def read_frames(path: Path) -> Iterator[Frame]:
         221
     """
     with _opened(path) as film:
-        clock, converter = _Clock(film), VideoReformatter()
+        clock, converter = _Clock(film), _Converter()
         held: Frame | None = None
         try:
             for decoded in film.decoded():
                 time, duration = clock.read(decoded)
                 with reading(film.where, DataError, "colours cannot be converted to RGB"):
-                    pixels = _to_rgb(decoded, converter)
+                    pixels = converter.to_rgb(decoded)
                 if held is not None:
                     yield replace(held, duration=time - held.time)
                 held = Frame(pixels, time, duration)
@@ -302,18 +302,28 @@ def _film_stream(where: str, file: BinaryIO, container: InputContainer) -> Video
     return max(streams, key=lambda s: (bool(s.disposition & Disposition.default), s.height * s.width))
 
 
-def _to_rgb(frame: VideoFrame, converter: VideoReformatter) -> Pixels:
-    """RGB (H, W, 3) uint8, upright, by the frame's own matrix and range."""
-    if not frame.format.is_rgb:
-        if frame.colorspace in _NO_MATRIX:
-            frame.colorspace = _usual_matrix(frame.height, frame.width)
-        elif frame.colorspace not in _MATRICES:
-            raise ValueError(f"matrix {frame.colorspace} of H.273, where BT.601, BT.709 or BT.2020 is expected")
-    rgb = np.asarray(converter.reformat(frame, format="rgb24").to_ndarray(), dtype=np.uint8)
-    on_its_side, mirrored, upside_down = _orientation(frame)
-    if on_its_side:
-        rgb = rgb.swapaxes(0, 1)
-    return np.ascontiguousarray(rgb[:: -1 if upside_down else 1, :: -1 if mirrored else 1])
+class _Converter:
+    """Makes RGB of a film's frames."""
+
+    def __init__(self) -> None:
+        self._reformatter = VideoReformatter()
+        # By rotation, so that few frames are asked for their side data: that makes a cycle, and keeps their memory.
+        self._orientations: dict[int, tuple[bool, bool, bool]] = {}
+
+    def to_rgb(self, frame: VideoFrame) -> Pixels:
+        """RGB (H, W, 3) uint8, upright, by the frame's own matrix and range."""
+        if not frame.format.is_rgb:
+            if frame.colorspace in _NO_MATRIX:
+                frame.colorspace = _usual_matrix(frame.height, frame.width)
+            elif frame.colorspace not in _MATRICES:
+                raise ValueError(f"matrix {frame.colorspace} of H.273, where BT.601, BT.709 or BT.2020 is expected")
+        rgb = np.asarray(self._reformatter.reformat(frame, format="rgb24").to_ndarray(), dtype=np.uint8)
+        if frame.rotation not in self._orientations:
+            self._orientations[frame.rotation] = _orientation(frame)
+        on_its_side, mirrored, upside_down = self._orientations[frame.rotation]
+        if on_its_side:
+            rgb = rgb.swapaxes(0, 1)
+        return np.ascontiguousarray(rgb[:: -1 if upside_down else 1, :: -1 if mirrored else 1])
 
 
 def _orientation(frame: VideoFrame) -> tuple[bool, bool, bool]:
