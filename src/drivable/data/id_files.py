@@ -20,7 +20,8 @@ def read_ids(file: Path) -> list[str]:
     """
     with reading(file, DataError, "not a readable file of ids"):
         text = read_text(file, errors="surrogateescape")
-    ids = [line.strip() for line in re.split(r"[\r\n]", text) if line.strip()]
+    # A mark stands in the middle too where lists were put together.
+    ids = [key for line in re.split(r"[\r\n]", text) if (key := line.strip().lstrip("\ufeff").strip())]
     if "\0" in text:
         raise DataError(f"{file}: not a readable file of ids: not a text in UTF-8; save it as UTF-8")
     if not ids:
@@ -38,6 +39,6 @@ def ids_text(ids: list[str]) -> str:
         DataError: where an id would not be read as it is.
     """
     for key in ids:
-        if key != key.strip() or not key or re.search(r"[\r\n\0]", key):
+        if not key or key != key.strip() or key[0] == "\ufeff" or re.search(r"[\r\n\0]", key):
             raise DataError(f"picture id '{one_line(key, 80)}': a list of ids has one a line; rename the picture")
     return "".join(f"{key}\n" for key in ids)
