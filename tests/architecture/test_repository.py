@@ -1,5 +1,6 @@
 """The repository keeps its promises: floors, recipes, README."""
 
+import ast
 import re
 import shlex
 import shutil
@@ -44,6 +45,15 @@ def test_every_recipe_loads_and_builds(path: Path) -> None:
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
 def test_every_study_loads(path: Path) -> None:
     assert load_study(path).name == path.stem
+
+
+def test_no_option_is_accepted_and_ignored() -> None:
+    for file in sorted((ROOT / "src/drivable/cli").glob("*.py")):
+        for function in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(function, ast.FunctionDef) and file.stem != "main":
+                named = {argument.arg for argument in (*function.args.args, *function.args.kwonlyargs)}
+                used = {node.id for node in ast.walk(function) if isinstance(node, ast.Name)}
+                assert named <= used, f"{file.name}: {function.name} ignores {named - used}"
 
 
 def commands() -> list[str]:

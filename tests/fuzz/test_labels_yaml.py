@@ -6,11 +6,14 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
+from drivable.data.conversion import write_labels_yaml
 from drivable.data.id_files import ids_text, read_ids
 from drivable.data.labels_yaml import DescribedLabels, read_labels_yaml
 from drivable.data.layouts.camvid import open_camvid
 from drivable.data.layouts.mapillary import open_mapillary
 from drivable.data.layouts.road_data import read_attributes
+from drivable.errors import ConfigError
+from drivable.labels import LabelSet
 
 from .mutations import mutated, outcome
 
@@ -25,6 +28,25 @@ HOSTILE = [
     *("&a [*a]", "!!python/object/apply:os.system [x]", "2026-13-45", '"\\0"', '"\\ud800"', '"\u202e"', "../../etc"),
     *("null", "~", "yes", "<<: 1", "? [1]", "x" * 3000, "[[[]]]", "9" * 5000, "!!int x", "!!float 1", "!!set {a, b}"),
     *("!!binary aGVsbG8=", "!!timestamp 2001-01-01", "!!null x", "[a, a]", "[[0, 0, 0]]", "{0: road, 00: no}", ""),
+]
+WORDS = [
+    "yes",
+    "no",
+    "on",
+    "Off",
+    "null",
+    "~",
+    "0",
+    "007",
+    "0x1f",
+    "1e3",
+    ".nan",
+    "2018-01-01",
+    "<<",
+    "=",
+    "- a",
+    "#",
+    "'",
 ]
 
 
@@ -48,6 +70,19 @@ def test_descriptions(content: bytes, tmp_path: Path) -> None:
     if isinstance(said, DescribedLabels):
         ids = {*range(said.labels.num_classes), said.labels.ignore_id}
         assert set((said.convention.values or said.convention.colors or {}).values()) <= ids
+
+
+@given(
+    names=st.lists(st.text(max_size=8) | st.sampled_from(WORDS), min_size=2, max_size=4, unique=True), data=st.data()
+)
+def test_any_label_set_survives(names: list[str], data: st.DataObject, tmp_path: Path) -> None:
+    background = data.draw(st.none() | st.sampled_from(names))
+    try:
+        labels = LabelSet(tuple(names), ((0, 0, 0),) * len(names), background, data.draw(st.integers(4, 255)))
+    except ConfigError:
+        return  # Of names that no table can show.
+    write_labels_yaml(tmp_path, labels)
+    assert read_labels_yaml(tmp_path / "labels.yaml").labels == labels
 
 
 @given(content=mutated([b"a\nb\nc\n", "\ufeffstraße\r\n\r\nb c\r\n".encode(), b"stra\xdfe\n"]))

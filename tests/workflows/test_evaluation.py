@@ -198,6 +198,11 @@ def test_faults_of_predictions(
 def test_a_folder_without_predictions(tmp_path: Path, predictions: Path) -> None:
     with pytest.raises(DataError, match="no label map"):
         StoredPredictions(tmp_path / "nowhere", BDD100K_DRIVABLE)
+    (predictions / ".thumbnails").mkdir()
+    shutil.copy(min(predictions.glob("*.png")), predictions / ".thumbnails")
+    first = min(predictions.glob("*.png"))
+    first.rename(first.with_suffix(".PNG"))
+    assert len(StoredPredictions(predictions, BDD100K_DRIVABLE).files) == len(list(predictions.iterdir())) - 1
     (predictions / "deeper").mkdir()
     shutil.copy(min(predictions.glob("*.png")), predictions / "deeper")
     with pytest.raises(DataError, match="two label maps are named"):

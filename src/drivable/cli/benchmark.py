@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from drivable.cli.options import DeviceOption, IdsOption, LayoutOption, SplitsOption, agreed_splits, parse_size
+from drivable.cli.options import (
+    DeviceOption,
+    IdsOption,
+    LayoutOption,
+    SplitsOption,
+    agreed_splits,
+    parse_size,
+    require_data,
+)
 from drivable.cli.tables import JsonOption, print_table
 from drivable.errors import ConfigError
 
@@ -64,6 +72,7 @@ def benchmark(
     from drivable.segmenter import is_exported
     from drivable.segmenter.runtimes import num_cores
 
+    require_data(data, splits, layout, ids)
     if plot is not None and data is None:
         raise ConfigError("--plot shows scores against time; give labelled pictures with --data")
     if plot is not None and plot.suffix != ".png":

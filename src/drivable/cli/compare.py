@@ -15,6 +15,7 @@ from drivable.cli.options import (
     SplitsOption,
     agreed_splits,
     parse_size,
+    require_data,
 )
 from drivable.cli.tables import JsonOption, print_table
 from drivable.errors import ConfigError
@@ -46,6 +47,9 @@ def compare(
 
     if len(set(runs)) < len(runs):
         raise ConfigError("compare: the same run stands there twice")
+    require_data(data, splits, layout, ids)
+    if data is None and (size is not None or skip_broken):
+        raise ConfigError("--size and --skip-broken say how to score on --data; give it too")
     at = None if size is None else parse_size(size)
     road_data = None if data is None else open_data(data, layout, ids)
     segmenters = [TorchSegmenter(load_checkpoint(find_checkpoint(run)), device) for run in runs]

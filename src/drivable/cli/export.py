@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from drivable.cli.options import IdsOption, LayoutOption, SplitsOption, agreed_splits, parse_size
+from drivable.cli.options import IdsOption, LayoutOption, SplitsOption, agreed_splits, parse_size, require_data
 from drivable.cli.tables import JsonOption, print_table
 from drivable.errors import ConfigError, shown_address
 
@@ -75,8 +75,7 @@ def export(
             f"{' or '.join(SUFFIXES.values()) if to is None else SUFFIXES[to]}"
         )
     found = find_checkpoint(model)
-    if data is None and (splits is not None or layout != "auto" or ids is not None):
-        raise ConfigError("--splits, --layout and --ids say how to read --data; give it too")
+    require_data(data, splits, layout, ids)
     checkpoint = load_checkpoint(found)
     if cut_top is not None:
         checkpoint = replace(checkpoint, spec=checkpoint.spec.model_copy(update={"cut_top": cut_top}))

@@ -38,6 +38,16 @@ PrecisionOption = Annotated[
 ]
 
 
+def require_data(data: str | None, splits: str | None, layout: str, ids: str | None) -> None:
+    """Refuse what says how to read ``--data`` where that is not given.
+
+    Raises:
+        ConfigError: there.
+    """
+    if data is None and (splits is not None or layout != "auto" or ids is not None):
+        raise ConfigError("--splits, --layout and --ids say how to read --data; give it too")
+
+
 def parse_size(text: str) -> tuple[int, int]:
     """``"360x640"`` -> (360, 640), height before width.
 

@@ -210,12 +210,12 @@ class Arrays(Writer):
             if num < len(rows):
                 np.save(file.with_suffix(".kept.npy"), rows[:num])
                 file.with_suffix(".kept.npy").replace(file)
-        (self.root / "ids.txt").write_text(ids_text(list(self.ids)), encoding="utf-8")
+        (self.root / "ids.txt").write_text(ids_text(list(self.ids)), "utf-8", "surrogateescape")
         if any(self.data.samples):
             (self.root / "splits").mkdir()
             for split in self.data.samples:
                 ids = [key for key, its_split in self.ids.items() if its_split == split]
-                (self.root / "splits" / f"{split}.txt").write_text(ids_text(ids), encoding="utf-8")
+                (self.root / "splits" / f"{split}.txt").write_text(ids_text(ids), "utf-8", "surrogateescape")
         write_labels_yaml(self.root, self.data.labels)
 
     def picture_place(self, split: str, key: str) -> None:
@@ -312,7 +312,7 @@ def write_companions(data: RoadData, root: Path, left_out: Collection[str] = ())
         kept = [key for key in read_ids(file) if key not in left_out]
         copy = root / "splits" / file.relative_to(splits)
         copy.parent.mkdir(parents=True, exist_ok=True)
-        copy.write_text(ids_text(kept), encoding="utf-8")
+        copy.write_text(ids_text(kept), "utf-8", "surrogateescape")
 
 
 def _copy_picture(sample: Sample, root: Path, place: PurePath | None) -> None:
@@ -344,7 +344,9 @@ def _require_drivable(labels: LabelSet, target: str) -> None:
 
 def write_labels_yaml(root: Path, labels: LabelSet) -> None:
     """Write a label set as :func:`read_labels_yaml` reads it."""
-    text = yaml.safe_dump(labels.to_dict(), sort_keys=False, default_flow_style=None)
+    # Without a background, whose null might be the name of a class.
+    values = {key: value for key, value in labels.to_dict().items() if value is not None}
+    text = yaml.safe_dump(values, sort_keys=False, default_flow_style=None)
     (root / "labels.yaml").write_text(text, encoding="utf-8")
 
 

@@ -44,7 +44,7 @@ def corrupt(image: Pixels, name: str, strength: int, key: str = "") -> Pixels:
         raise ConfigError(f"corruption '{name}': expected one of {', '.join(CORRUPTIONS)}")
     if strength not in STRENGTHS:
         raise ConfigError(f"strength {strength}: expected 1 to 5")
-    rng = np.random.default_rng(zlib.crc32(f"{name} {strength} {key}".encode()))
+    rng = np.random.default_rng(zlib.crc32(f"{name} {strength} {key}".encode(errors="surrogateescape")))
     light = np.asarray(image, dtype=np.float32) / np.float32(255)
     worse = CORRUPTIONS[name](light, strength - 1, rng)
     return np.asarray((worse.clip(0, 1) * 255 + 0.5).astype(np.uint8))

@@ -174,7 +174,7 @@ class Evaluation:
     def data_fingerprint(self) -> str:
         """The same for the same ids, pictures and label maps, wherever they lie and in whatever order."""
         lines = sorted(f"{picture.id} {picture.checksum:08x}" for picture in self.pictures)
-        return hashlib.blake2b("\n".join(lines).encode(), digest_size=8).hexdigest()
+        return hashlib.blake2b("\n".join(lines).encode(errors="surrogateescape"), digest_size=8).hexdigest()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

@@ -73,7 +73,9 @@ class StoredPredictions:
         self.folder = folder
         self.labels = labels
         self.files: dict[str, Path] = {}
-        for file in sorted(folder.rglob("*.png")):
+        for file in sorted(file for file in folder.rglob("*") if file.suffix.lower() == ".png"):
+            if any(part[0] == "." for part in file.relative_to(folder).parts):
+                continue
             if file.stem in self.files:
                 raise DataError(f"{folder}: two label maps are named {file.stem}: {self.files[file.stem]} and {file}")
             self.files[file.stem] = file

@@ -395,6 +395,17 @@ def test_folders_of_programs_in_other_layouts(make_bdd100k: Make) -> None:
     assert data.unlabelled == ()
 
 
+def test_valid_in_layouts_that_know_their_splits(tmp_path: Path) -> None:
+    for place in ("yolop/images/valid", "yolop/da_seg_annotations/valid", "segnet/valid", "segnet/validannot"):
+        (tmp_path / place).mkdir(parents=True)
+        pixels = np.zeros((4, 6), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / place / "a.png")
+    for name, layout in (("yolop", "yolop"), ("segnet", "camvid-11")):
+        data = open_data(tmp_path / name)
+        assert data.layout == layout
+        assert [sample.id for sample in select_split(data, "val")] == ["a"]
+
+
 def test_two_pictures_or_masks_of_one_name_are_told(tmp_path: Path) -> None:
     root = make_folder(tmp_path)
     Image.new("RGB", (30, 20)).save(root / "images/b.png")
