@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping
@@ -14,10 +15,12 @@ from typing import Any
 import numpy as np
 import yaml
 from numpy.lib.format import open_memmap
+from numpy.typing import NDArray
 from PIL import Image
 from pycocotools import mask as coco_mask
 
 from drivable.data.annotations.polygonize import outline_mask
+from drivable.data.destination import place_for, require_names
 from drivable.data.id_files import ids_text, read_ids
 from drivable.data.layouts.road_data import RoadData
 from drivable.data.pictures import Pixels, resize_image, resize_label_map
@@ -25,6 +28,7 @@ from drivable.data.samples import ImageFile, NoImage, Sample, Size
 from drivable.errors import ConfigError, DataError, nearest_match
 from drivable.files import refuse_used, written_whole
 from drivable.labels import BDD100K_DRIVABLE, LabelSet
+from drivable.reading import open_regular
 
 
 class Writer(ABC):
@@ -46,14 +50,12 @@ class Writer(ABC):
     def finish(self) -> None:  # noqa: B027 - most formats have nothing to add at the end.
         """Write what needs all of them."""
 
-    def picture_place(self, split: str, key: str) -> PurePath | None:
-        """Where the picture goes, without its suffix; ``None`` where the format holds pictures otherwise."""
-        return PurePath("images/100k", split, key)
+    def picture_folder(self) -> str | None:
+        """Where pictures go, by splits; ``None`` where the format holds them otherwise."""
+        return "images/100k"
 
     def _save(self, place: str, split: str, key: str, pixels: Pixels) -> None:
-        file = self.root / place / split / f"{key}.png"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(pixels).save(file)
+        Image.fromarray(pixels).save(place_for(self.root, place, split, f"{key}.png"))
 
 
 class Bdd100kMasks(Writer):
@@ -73,9 +75,9 @@ class _JsonWriter(Writer):
         self.entries: dict[str, list[dict[str, Any]]] = {}
 
     def _write(self, place: str, contents: Mapping[str, Any]) -> None:
-        (self.root / place).mkdir(parents=True)
         for split, values in contents.items():
-            (self.root / place / f"drivable_{split}.json").write_text(json.dumps(values), encoding="utf-8")
+            file = place_for(self.root, place, f"drivable_{split}.json")
+            file.write_text(json.dumps(values), encoding="utf-8")
 
 
 class Bdd100kPolygons(_JsonWriter):
@@ -151,9 +153,9 @@ class Yolop(Writer):
         drivable = np.isin(label_map, self.data.labels.foreground_ids)
         self._save("da_seg_annotations", split, sample.id, np.where(drivable, 255, 0).astype(np.uint8))
 
-    def picture_place(self, split: str, key: str) -> PurePath:
+    def picture_folder(self) -> str:
         """``images/<split>``."""
-        return PurePath("images", split, key)
+        return "images"
 
 
 class Folder(Writer):
@@ -167,9 +169,9 @@ class Folder(Writer):
         """Say what the ids mean."""
         write_labels_yaml(self.root, self.data.labels)
 
-    def picture_place(self, split: str, key: str) -> PurePath:
+    def picture_folder(self) -> str:
         """``images/<split>``."""
-        return PurePath("images", split, key)
+        return "images"
 
 
 class Arrays(Writer):
@@ -188,8 +190,8 @@ class Arrays(Writer):
         self.ids: dict[str, str] = {}
         num = len(data.all_samples)
         self.files = [root / f"{kind}_{self.size[0]}_{self.size[1]}.npy" for kind in ("image", "label")]
-        self.images = open_memmap(self.files[0], "w+", np.uint8, (num, *self.size, 3))
-        self.label_maps = open_memmap(self.files[1], "w+", np.uint8, (num, *self.size))
+        self.images = _reserved(self.files[0], (num, *self.size, 3))
+        self.label_maps = _reserved(self.files[1], (num, *self.size))
 
     def add(self, split: str, sample: Sample, label_map: Pixels) -> None:
         """Append picture and ids."""
@@ -210,16 +212,15 @@ class Arrays(Writer):
             if num < len(rows):
                 np.save(file.with_suffix(".kept.npy"), rows[:num])
                 file.with_suffix(".kept.npy").replace(file)
-        (self.root / "ids.txt").write_text(ids_text(list(self.ids)), "utf-8", "surrogateescape")
+        _write_ids(place_for(self.root, "", "ids.txt"), list(self.ids))
         if any(self.data.samples):
-            (self.root / "splits").mkdir()
             for split in self.data.samples:
                 ids = [key for key, its_split in self.ids.items() if its_split == split]
-                (self.root / "splits" / f"{split}.txt").write_text(ids_text(ids), "utf-8", "surrogateescape")
+                _write_ids(place_for(self.root, "splits", f"{split}.txt"), ids)
         write_labels_yaml(self.root, self.data.labels)
 
-    def picture_place(self, split: str, key: str) -> None:
-        """The array holds it."""
+    def picture_folder(self) -> None:
+        """The array holds them."""
 
 
 WRITERS: dict[str, Callable[[Path, RoadData], Writer]] = {
@@ -270,6 +271,7 @@ def convert(
         raise ConfigError(f"--size is for npy, which holds one size; {target} keeps each picture's own")
     destination = destination.absolute()
     refuse_used(destination)
+    require_names(data)
     faults: list[DataError] = []
     left_out: set[str] = set()
     with written_whole(destination) as temporary:
@@ -277,11 +279,10 @@ def convert(
         writer = Arrays(temporary, data, size) if target == "npy" else WRITERS[target](temporary, data)
         for folder, samples in data.samples.items():
             for sample in samples:
+                split = folder or _NO_SPLIT.get(target, "")
                 try:
-                    writer.add(folder or _NO_SPLIT.get(target, ""), sample, sample.label.read())
-                    _copy_picture(
-                        sample, temporary, writer.picture_place(folder or _NO_SPLIT.get(target, ""), sample.id)
-                    )
+                    writer.add(split, sample, sample.label.read())
+                    _copy_picture(sample, temporary, writer.picture_folder(), split)
                 except DataError as fault:
                     if not skip_broken:
                         raise
@@ -306,25 +307,41 @@ def write_companions(data: RoadData, root: Path, left_out: Collection[str] = ())
         table = csv.DictWriter(text, columns, restval="", lineterminator="\n")
         table.writeheader()
         table.writerows({"id": key, **values} for key, values in sorted(rows.items()))
-        (root / "attributes.csv").write_text(text.getvalue(), encoding="utf-8")
+        place_for(root, "", "attributes.csv").write_text(text.getvalue(), encoding="utf-8", errors="surrogateescape")
     splits = data.root / "splits"
     for file in sorted(splits.rglob("*.txt")) if splits.is_dir() else ():
         kept = [key for key in read_ids(file) if key not in left_out]
-        copy = root / "splits" / file.relative_to(splits)
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        copy.write_text(ids_text(kept), "utf-8", "surrogateescape")
+        _write_ids(place_for(root, "splits", *file.relative_to(splits).parts), kept)
 
 
-def _copy_picture(sample: Sample, root: Path, place: PurePath | None) -> None:
-    if place is None or isinstance(sample.image, NoImage):
+def _write_ids(file: Path, ids: list[str]) -> None:
+    file.write_text(ids_text(ids), encoding="utf-8", errors="surrogateescape")
+
+
+def _reserved(file: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """A new array in a file, whose room on the disk is taken at once.
+
+    A mapped file that runs out of room later ends the process with a signal.
+
+    Raises:
+        OSError: where there is no room.
+    """
+    array = open_memmap(file, "w+", np.uint8, shape)
+    if hasattr(os, "posix_fallocate"):
+        with file.open("r+b") as stream:
+            os.posix_fallocate(stream.fileno(), 0, os.fstat(stream.fileno()).st_size)
+    return array
+
+
+def _copy_picture(sample: Sample, root: Path, folder: str | None, split: str) -> None:
+    if folder is None or isinstance(sample.image, NoImage):
         return
-    (root / place).parent.mkdir(parents=True, exist_ok=True)
+    target = place_for(root, folder, split, _picture_name(sample))
     if isinstance(sample.image, ImageFile):
-        suffix = PurePath(str(sample.image.file)).suffix
-        with sample.image.file.open("rb") as source, (root / f"{place}{suffix}").open("wb") as copy:
+        with open_regular(sample.image.file) as source, target.open("wb") as copy:
             shutil.copyfileobj(source, copy)
     else:
-        Image.fromarray(sample.image.read()).save(root / f"{place}.png")
+        Image.fromarray(sample.image.read()).save(target)
 
 
 def _picture_name(sample: Sample) -> str:
@@ -347,7 +364,7 @@ def write_labels_yaml(root: Path, labels: LabelSet) -> None:
     # Without a background, whose null might be the name of a class.
     values = {key: value for key, value in labels.to_dict().items() if value is not None}
     text = yaml.safe_dump(values, sort_keys=False, default_flow_style=None)
-    (root / "labels.yaml").write_text(text, encoding="utf-8")
+    place_for(root, "", "labels.yaml").write_text(text, encoding="utf-8")
 
 
 def _text(size: tuple[int, ...]) -> str:

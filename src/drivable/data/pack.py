@@ -7,7 +7,8 @@ import os
 import random
 import tarfile
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
@@ -16,14 +17,16 @@ from pathlib import Path, PurePath
 from PIL import Image
 
 from drivable.data.conversion import write_companions, write_labels_yaml
+from drivable.data.destination import place_for, require_names
 from drivable.data.layouts.road_data import RoadData
 from drivable.data.layouts.shards import SHARDS, write_index
 from drivable.data.pictures import resize_image, resize_label_map
 from drivable.data.samples import ImageFile, Sample, Size, read_pair
-from drivable.data.workers import worker_pool
+from drivable.data.workers import in_workers
 from drivable.errors import DataError, OutputError
-from drivable.files import refuse_used, written_whole
+from drivable.files import check_name, refuse_used, written_whole
 from drivable.labels import BDD100K_DRIVABLE
+from drivable.reading import open_regular
 
 _CHUNK = 8
 
@@ -60,14 +63,10 @@ class _Folders(_Packer):
     def add(self, split: str, packed: Packed) -> None:
         """Write two files."""
         is_bdd100k = self.data.labels == BDD100K_DRIVABLE
-        images = self.root / ("images/100k" if is_bdd100k else "images") / split
-        masks = self.root / ("labels/drivable/masks" if is_bdd100k else "masks") / split
-        for folder, name, content in (
-            (images, f"{packed.id}{packed.suffix}", packed.image),
-            (masks, f"{packed.id}.png", packed.mask),
-        ):
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_bytes(content)
+        images = "images/100k" if is_bdd100k else "images"
+        masks = "labels/drivable/masks" if is_bdd100k else "masks"
+        place_for(self.root, images, split, f"{packed.id}{packed.suffix}").write_bytes(packed.image)
+        place_for(self.root, masks, split, f"{packed.id}.png").write_bytes(packed.mask)
 
 
 class _Shards(_Packer):
@@ -87,10 +86,8 @@ class _Shards(_Packer):
             self._split, self._num_pairs = split, 0
         if self._num_pairs % self.pairs_per_shard == 0:
             self._close()
-            folder = self.root / SHARDS
-            folder.mkdir(exist_ok=True)
             number = self._num_pairs // self.pairs_per_shard
-            self._tar = tarfile.TarFile(folder / f"{split}-{number:06d}.tar", "w")
+            self._tar = tarfile.TarFile(place_for(self.root, SHARDS, f"{split}-{number:06d}.tar"), "w")
         # A picture that is a PNG must not take the mask's name.
         suffix = f".image{packed.suffix}" if packed.suffix == ".png" else packed.suffix
         self._append(f"{packed.id}{suffix}", packed.image)
@@ -106,7 +103,7 @@ class _Shards(_Packer):
 
     def _append(self, name: str, content: bytes) -> None:
         assert self._tar is not None
-        member = tarfile.TarInfo(name)
+        member = tarfile.TarInfo(check_name(name, "name"))
         member.size = len(content)
         self._tar.addfile(member, BytesIO(content))
 
@@ -156,6 +153,7 @@ def pack(
     if destination == Path.cwd():
         raise OutputError(f"{destination}: is the current folder; name a new one")
     refuse_used(destination)
+    require_names(data)
     faults: list[DataError] = []
     left_out: set[str] = set()
     with written_whole(destination) as temporary:
@@ -165,28 +163,22 @@ def pack(
             ordered = list(samples)
             if pairs_per_shard is not None:
                 random.Random(0).shuffle(ordered)
-            for packed in _encoded(ordered, partial(_encode, size=size), num_workers or os.cpu_count() or 1):
-                if packed.fault is None:
-                    packer.add(folder or "train", packed)
-                elif not skip_broken:
-                    raise packed.fault
-                else:
-                    faults.append(packed.fault)
-                    left_out.add(packed.id)
-                on_sample()
+            encode, num = partial(_encode, size=size), num_workers or os.cpu_count() or 1
+            with closing(in_workers(encode, ordered, num, _CHUNK)) as encoded:
+                for packed in encoded:
+                    if packed.fault is None:
+                        packer.add(folder or "train", packed)
+                    elif not skip_broken:
+                        raise packed.fault
+                    else:
+                        faults.append(packed.fault)
+                        left_out.add(packed.id)
+                    on_sample()
         packer.finish()
         if data.labels != BDD100K_DRIVABLE:
             write_labels_yaml(temporary, data.labels)
         write_companions(data, temporary, left_out)
     return faults
-
-
-def _encoded(samples: Sequence[Sample], encode: Callable[[Sample], Packed], num_workers: int) -> Iterable[Packed]:
-    if num_workers == 1 or len(samples) <= _CHUNK:
-        yield from map(encode, samples)
-        return
-    with worker_pool(samples, num_workers) as pool:
-        yield from pool.imap(encode, samples, chunksize=_CHUNK)
 
 
 def _encode(sample: Sample, size: Size | None) -> Packed:
@@ -197,7 +189,7 @@ def _encode(sample: Sample, size: Size | None) -> Packed:
     mask = BytesIO()
     Image.fromarray(label_map if size is None else resize_label_map(label_map, size)).save(mask, "PNG")
     if size is None and isinstance(sample.image, ImageFile):
-        with sample.image.file.open("rb") as stream:
+        with open_regular(sample.image.file) as stream:
             suffix = PurePath(str(sample.image.file)).suffix.lower()
             return Packed(sample.id, suffix, stream.read(), mask.getvalue())
     content = BytesIO()

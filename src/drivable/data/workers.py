@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
-from collections.abc import Iterator, Sequence
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing.context import BaseContext
-from multiprocessing.pool import Pool
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 
 from drivable.data.layouts.shards import TarMember
 from drivable.data.samples import Sample
+from drivable.errors import DrivableError
+
+Result = TypeVar("Result")
+_PORTIONS_AHEAD = 2
 
 
 def worker_context(samples: Sequence[Sample]) -> BaseContext:
@@ -49,8 +57,71 @@ def start_worker() -> None:
     cv2.setNumThreads(0)
 
 
+def _start_pooled_worker() -> None:
+    start_worker()
+    threading.Thread(target=_end_with_the_parent, daemon=True).start()
+
+
+def _end_with_the_parent() -> None:
+    """A parent that is killed cannot end its workers, and these would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
 @contextmanager
-def worker_pool(samples: Sequence[Sample], num_workers: int) -> Iterator[Pool]:
-    """Processes that read these samples; they end with the block."""
-    with worker_context(samples).Pool(num_workers, initializer=start_worker) as pool:
+def worker_pool(samples: Sequence[Sample], num_workers: int) -> Iterator[ProcessPoolExecutor]:
+    """Processes that read these samples; they end with the block, at once where it fails."""
+    others = set(multiprocessing.active_children())
+    pool = ProcessPoolExecutor(num_workers, worker_context(samples), _start_pooled_worker)
+    try:
         yield pool
+    except BaseException:
+        for process in set(multiprocessing.active_children()) - others:
+            process.terminate()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def in_workers(
+    function: Callable[[Sample], Result], samples: Sequence[Sample], num_workers: int, chunk: int
+) -> Generator[Result, None, None]:
+    """What a function says of each sample, in their order, worked out by processes; to be closed when no longer wanted.
+
+    No more than a few portions for each process are under way, so results that are large do not pile up.
+
+    Args:
+        function: can be pickled.
+        samples: its arguments.
+        num_workers: processes; with 1, or for a single portion, the function runs here.
+        chunk: samples in a portion.
+
+    Raises:
+        DrivableError: where a worker was ended from outside, as the system does when memory runs out.
+
+    Example:
+        >>> list(in_workers(examine, samples, num_workers=4, chunk=8))
+    """
+    if num_workers == 1 or len(samples) <= chunk:
+        yield from map(function, samples)
+        return
+    pending: deque[Future[list[Result]]] = deque()
+    try:
+        with worker_pool(samples, num_workers) as pool:
+            for start in range(0, len(samples), chunk):
+                pending.append(pool.submit(_each, function, samples[start : start + chunk]))
+                if len(pending) > _PORTIONS_AHEAD * num_workers:
+                    yield from pending.popleft().result()
+            while pending:
+                yield from pending.popleft().result()
+    except BrokenExecutor as fault:
+        raise DrivableError(
+            f"one of {num_workers} worker processes was ended from outside, perhaps because memory ran out; try fewer "
+            "workers or smaller pictures"
+        ) from fault
+
+
+def _each(function: Callable[[Sample], Result], samples: Sequence[Sample]) -> list[Result]:
+    return [function(sample) for sample in samples]

@@ -1,8 +1,10 @@
 """What is written is read back the same, by every writer."""
 
+import errno
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,6 +16,8 @@ from pycocotools.cocoeval import COCOeval
 
 from drivable.data import open_data, open_labels, select_split
 from drivable.data.conversion import WRITERS, convert
+from drivable.data.destination import place_for
+from drivable.data.pack import pack
 from drivable.errors import ConfigError, DataError, OutputError
 
 Make = Callable[..., Path]
@@ -150,6 +154,49 @@ def test_wrong_wishes(source: Path, tmp_path: Path) -> None:
         convert(data, tmp_path / "out", "folder", size=(18, 32))
     with pytest.raises(OutputError, match="not an empty folder"):
         convert(data, source, "folder")
+
+
+@pytest.mark.parametrize("target", [*WRITERS, "pack", "shards"])
+@pytest.mark.parametrize("name", ["../../../escaped", "/tmp/escaped", "a\\b", "..", "a\nb"])
+def test_names_that_lead_elsewhere_are_never_written(target: str, name: str, source: Path, tmp_path: Path) -> None:
+    before = sorted(tmp_path.rglob("*"))
+    data = open_data(source)
+    (sample, *others) = data.all_samples
+    renamed = replace(data, samples={"val": (replace(sample, id=name), *others)})
+    moved = replace(data, samples={name: data.samples["val"]})
+    for hostile in [moved] if target == "npy" else [renamed, moved]:
+        # JSON holds the names of pictures; where these go, they must be names of files.
+        with pytest.raises(DataError, match="expected a file name without slashes"):
+            if target in ("pack", "shards"):
+                pack(hostile, tmp_path / "out", None, pairs_per_shard=3 if target == "shards" else None)
+            else:
+                convert(hostile, tmp_path / "out", target)
+        assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_link_in_the_destination_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/masks").symlink_to(tmp_path)
+    with pytest.raises(DataError, match="lies outside of"):
+        place_for(tmp_path / "out", "masks", "a.png")
+
+
+def test_arrays_take_their_room_on_the_disk_at_once(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(os, "posix_fallocate", lambda _, offset, length: asked.append(offset + length))
+    convert(open_data(source), tmp_path / "out", "npy")
+    # Two headers of 128 bytes, four pictures and their label maps.
+    assert asked == [128 + 4 * 36 * 64 * 3, 128 + 4 * 36 * 64]
+
+    def full(*_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(OutputError, match="cannot be written: No space left on device"):
+        convert(open_data(source), tmp_path / "other", "npy")
+    assert not list(tmp_path.glob("*other*"))
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")

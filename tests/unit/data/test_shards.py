@@ -1,9 +1,12 @@
 """Shards, and data roots at remote addresses."""
 
+import json
+import tarfile
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
 from pathlib import Path
 
 import fsspec
@@ -121,6 +124,79 @@ def test_a_shard_that_was_cut_off(source: Path, tmp_path: Path) -> None:
     tar = tmp_path / "packed/shards/train-000000.tar"
     tar.write_bytes(tar.read_bytes()[:1300])
     with pytest.raises(DataError, match=r"train-000000\.tar: not a readable tar file.*cut off"):
+        open_data(tmp_path / "packed")
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        (["a.jpg", -1, 5], "expected a name, a place and a length"),
+        (["a.jpg", 0, -5], "expected a name, a place and a length"),
+        (["a.jpg", 0, 2**60], r"index.json: 'a.jpg' ends at byte 1152921504606846976 of train-000000.tar, which has"),
+        (["a.jpg", 10**9, 5], "ends at byte 1000000005"),
+        (["a.jpg", 1.5, 5], "expected a name"),
+        (["a.jpg", True, 5], "expected a name"),
+        (["a.jpg", 5], "not a readable index"),
+        ([None, 0, 5], "expected a name"),
+        (["x\\y.jpg", 0, 5], "image id .*expected a file name"),
+        ("abc", "expected a name"),
+    ],
+)
+def test_an_index_that_lies(source: Path, tmp_path: Path, entry: object, message: str) -> None:
+    pack(open_data(source), tmp_path / "packed", None, pairs_per_shard=100)
+    (tmp_path / "packed/shards/index.json").write_text(json.dumps({"train-000000.tar": [entry]}))
+    with pytest.raises(DataError, match=message):
+        open_data(tmp_path / "packed")
+
+
+def write_tar(file: Path, *members: tuple[str, bytes], **changes: object) -> None:
+    """Members of a tar file, attributes of the last one's head changed."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(file, "w") as tar:
+        for name, content in members:
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, BytesIO(content))
+    if changes:
+        head = tarfile.TarInfo(members[-1][0])
+        for key, value in changes.items():
+            setattr(head, key, value)
+        whole = file.read_bytes()
+        place = whole.rindex(members[-1][0].encode())
+        new = head.tobuf(tarfile.PAX_FORMAT if "pax_headers" in changes else tarfile.GNU_FORMAT)
+        file.write_bytes(whole[:place] + new + whole[place + 512 :])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"size": 2**40}, "not a readable tar file.*was its copy cut off"),
+        ({"size": -1024}, "has no place of its own|not a readable tar file"),
+        ({"pax_headers": {"size": "-1536"}}, "has no place of its own|not a readable tar file"),
+        ({"pax_headers": {"GNU.sparse.major": "0", "GNU.sparse.minor": "1", "GNU.sparse.map": "0,5",
+                          "GNU.sparse.size": "5"}, "size": 5}, "is stored with holes"),
+    ],
+)  # fmt: skip
+def test_tar_files_that_lie(tmp_path: Path, changes: dict[str, object], message: str) -> None:
+    write_tar(tmp_path / "shards/train-000000.tar", ("a.jpg", b"12345"), ("a.png", b"12345"), **changes)
+    with pytest.raises(DataError, match=message) as fault:
+        open_data(tmp_path)
+    assert "train-000000.tar" in str(fault.value)
+
+
+def test_compressed_tar_files_are_no_shards(tmp_path: Path) -> None:
+    (tmp_path / "shards").mkdir()
+    with tarfile.open(tmp_path / "shards/train-000000.tar", "w:gz"):
+        pass
+    with pytest.raises(DataError, match="not a readable tar file"):
+        open_data(tmp_path)
+
+
+def test_a_sample_that_is_there_twice(source: Path, tmp_path: Path) -> None:
+    pack(open_data(source), tmp_path / "packed", None, pairs_per_shard=100)
+    shards = tmp_path / "packed/shards"
+    (shards / "train-000001.tar").write_bytes((shards / "train-000000.tar").read_bytes())
+    with pytest.raises(DataError, match=r"train-000001.tar: '.' is in train-000000.tar too"):
         open_data(tmp_path / "packed")
 
 

@@ -7,7 +7,8 @@ import json
 import logging
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
@@ -25,7 +26,7 @@ from drivable.data.layouts.road_data import SPLIT_NAMES, RoadData
 from drivable.data.layouts.shards import TarMember
 from drivable.data.samples import Sample
 from drivable.data.splits import drive_of
-from drivable.data.workers import worker_pool
+from drivable.data.workers import in_workers
 from drivable.errors import DataError
 from drivable.reading import parse_json
 
@@ -329,20 +330,12 @@ def _records(
     for _ in found:
         on_sample()
     writer = _CacheWriter(cache)
-    with writer:
-        for record in _examined(fresh, partial(examine, labels=data.labels), num_workers):
+    with writer, closing(in_workers(partial(examine, labels=data.labels), fresh, num_workers, _CHUNK)) as examined:
+        for record in examined:
             found[record.id] = record
             writer.add(signatures[record.id], record)
             on_sample()
     yield from (found[sample.id] for sample in samples)
-
-
-def _examined(samples: Sequence[Sample], look: Callable[[Sample], Record], num_workers: int) -> Iterable[Record]:
-    if num_workers == 1 or len(samples) <= _CHUNK:
-        yield from map(look, samples)
-        return
-    with worker_pool(samples, num_workers) as pool:
-        yield from pool.imap_unordered(look, samples, chunksize=_CHUNK)
 
 
 def _signature(data: RoadData, sample: Sample) -> str:

@@ -8,16 +8,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import BinaryIO, Literal
 
 from drivable.data.conventions import CURRENT_IDS, identity_convention
 from drivable.data.labels_yaml import read_labels_yaml
 from drivable.data.layouts.road_data import Pairs, RoadData, merged
 from drivable.data.samples import ImageFile, MaskFile, Sample
-from drivable.errors import DataError
+from drivable.errors import DataError, one_line
+from drivable.files import check_name
 from drivable.labels import BDD100K_DRIVABLE
+from drivable.reading import open_regular, parse_json, read_text, reading
 
 SHARDS, INDEX = "shards", "index.json"
+Member = tuple[str, int, int]
 
 
 @dataclass(frozen=True)
@@ -40,10 +43,17 @@ class TarMember:
         return f"{self.tar}/{self.name}"
 
     def open(self, mode: Literal["rb"]) -> BinaryIO:
-        """Its bytes."""
-        with self.tar.open(mode) as stream:
+        """Its bytes.
+
+        Raises:
+            OSError: where the tar file ends before them.
+        """
+        with open_regular(self.tar) as stream:
             stream.seek(self.offset)
-            return BytesIO(stream.read(self.num_bytes))
+            content = stream.read(self.num_bytes)
+        if len(content) < self.num_bytes:
+            raise OSError(f"{len(content)} of {self.num_bytes} bytes; was the copy of {self.tar.name} cut off?")
+        return BytesIO(content)
 
 
 def open_shards(root: Path) -> RoadData | None:
@@ -62,33 +72,56 @@ def open_shards(root: Path) -> RoadData | None:
     has_table = (root / "attributes.csv").is_file()  # One file instead of one member a picture.
     parts: dict[str, Pairs] = {}
     attributes: dict[str, dict[str, str]] = {}
+    seen: dict[tuple[str, str], Path] = {}
     for tar in tars:
-        pairs = parts.setdefault(tar.stem.rpartition("-")[0], Pairs((), [], []))
-        members = index[tar.name] if tar.name in index else _members(tar)
+        split = tar.stem.rpartition("-")[0]
+        pairs = parts.setdefault(split, Pairs((), [], []))
+        if tar.name in index:
+            members = index[tar.name]
+            _require_inside(tar, members, root / SHARDS / INDEX)
+        else:
+            members = _members(tar)
         samples = []
         for key, files in _by_key(tar, members).items():
+            if (split, key) in seen:
+                raise DataError(f"{tar}: '{key}' is in {seen[split, key].name} too; a sample has one place in a split")
+            seen[split, key] = tar
             image = next((files[suffix] for suffix in ("jpg", "jpeg", "image.png") if suffix in files), None)
             mask = files.get("png")
             if image is not None and mask is not None:
                 samples.append(Sample(key, ImageFile(image), MaskFile(mask, convention)))
             elif mask is not None:
-                pairs.orphans.append(tar / mask.name)
+                pairs.orphans.append(tar / one_line(mask.name))
             elif image is not None:
-                pairs.unlabelled.append(tar / image.name)
+                pairs.unlabelled.append(tar / one_line(image.name))
             if "json" in files and not has_table:
                 attributes[key] = _attributes(files["json"])
-        parts[tar.stem.rpartition("-")[0]] = Pairs(
+        parts[split] = Pairs(
             tuple(sorted((*pairs.samples, *samples), key=lambda sample: sample.id)), pairs.unlabelled, pairs.orphans
         )
     return merged(root, "webdataset", labels, parts, attributes, background_is_largest=labels == BDD100K_DRIVABLE)
 
 
-def _members(tar: Path) -> list[tuple[str, int, int]]:
-    try:
-        with tar.open("rb") as stream, tarfile.open(fileobj=stream) as opened:
-            return [(member.name, member.offset_data, member.size) for member in opened if member.isfile()]
-    except (OSError, tarfile.TarError) as fault:
-        raise DataError(f"{tar}: not a readable tar file: {fault}; was its copy cut off?") from fault
+def _members(tar: Path) -> list[Member]:
+    """(name, offset, bytes) of the files in a tar file, which is not compressed."""
+    members: list[Member] = []
+    # Mode "r:", since whoever reads a member seeks it.
+    with (
+        reading(tar, DataError, "not a readable tar file", "was its copy cut off?"),
+        open_regular(tar) as stream,
+        tarfile.open(fileobj=stream, mode="r:") as opened,
+    ):
+        before = -1
+        for member in opened:
+            # A negative size leads the reading back to where it was.
+            if member.offset_data <= before or member.size < 0:
+                raise DataError(f"{tar}: '{one_line(member.name, 80)}' has no place of its own; make it anew")
+            before = member.offset_data
+            if member.issparse():
+                raise DataError(f"{tar}: '{one_line(member.name, 80)}' is stored with holes; make it anew without")
+            if member.isfile():
+                members.append((member.name, member.offset_data, member.size))
+    return members
 
 
 def write_index(folder: Path) -> None:
@@ -97,31 +130,45 @@ def write_index(folder: Path) -> None:
     (folder / INDEX).write_text(json.dumps(index), encoding="utf-8")
 
 
-def _read_index(file: Path) -> dict[str, list[tuple[str, int, int]]]:
+def _read_index(file: Path) -> dict[str, list[Member]]:
     if not file.is_file():
         return {}
-    try:
-        values: Any = json.loads(file.read_text(encoding="utf-8"))
-        return {tar: [(str(a), int(b), int(c)) for a, b, c in members] for tar, members in values.items()}
-    except (OSError, ValueError, TypeError, AttributeError) as fault:
-        raise DataError(
-            f"{file}: not a readable index: {fault}; remove it and the shards are looked through"
-        ) from fault
+    with reading(file, DataError, "not a readable index", "remove it and the shards are looked through"):
+        values = parse_json(read_text(file))
+        return {tar: [_member(*entry) for entry in members] for tar, members in values.items()}
 
 
-def _by_key(tar: Path, members: Iterable[tuple[str, int, int]]) -> dict[str, dict[str, TarMember]]:
+def _member(name: object, offset: object, num_bytes: object) -> Member:
+    if not (isinstance(name, str) and type(offset) is int and type(num_bytes) is int and min(offset, num_bytes) >= 0):
+        raise ValueError(f"expected a name, a place and a length, got {one_line([name, offset, num_bytes])}")
+    return name, offset, num_bytes
+
+
+def _require_inside(tar: Path, members: Iterable[Member], index: Path) -> None:
+    """What an index says of a tar file must lie in it: nobody reads more than there is."""
+    with reading(tar, DataError, "not a readable tar file"):
+        num_bytes = tar.stat().st_size
+    for name, offset, length in members:
+        if offset + length > num_bytes:
+            raise DataError(
+                f"{index}: '{one_line(name, 80)}' ends at byte {one_line(offset + length, 24)} of {tar.name}, which "
+                f"has {num_bytes}; remove the index and the shards are looked through"
+            )
+
+
+def _by_key(tar: Path, members: Iterable[Member]) -> dict[str, dict[str, TarMember]]:
     """Members by key and suffix; as WebDataset has it, the key ends at the first dot."""
     keyed: dict[str, dict[str, TarMember]] = {}
     for name, offset, num_bytes in members:
         key, _, suffix = name.rpartition("/")[2].partition(".")
         if key:
+            with reading(tar):
+                check_name(key, "image id")
             keyed.setdefault(key, {})[suffix.lower()] = TarMember(tar, name, offset, num_bytes)
     return keyed
 
 
 def _attributes(file: TarMember) -> dict[str, str]:
-    try:
-        values = json.loads(file.open("rb").read())
-    except (OSError, ValueError) as fault:
-        raise DataError(f"{file}: broken JSON: {fault}") from fault
+    with reading(file, DataError, "broken JSON"):
+        values = parse_json(file.open("rb").read())
     return {key: value for key, value in values.items() if isinstance(value, str)} if isinstance(values, dict) else {}
