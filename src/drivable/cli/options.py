@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+import tempfile
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -92,3 +95,15 @@ def agreed_splits(data: RoadData, asked: str | None, remembered: Iterable[str | 
         named = ", ".join(sorted(str(name) for name in known))
         raise ConfigError(f"the models were trained by different splits ({named}); say which with --splits")
     return known.pop() if known else None
+
+
+def ensure_temporary_folder(out: Path) -> None:
+    """Where the system has no temporary folder that can be written into, use the one that results go to.
+
+    Libraries that training imports do not start without.
+    """
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError:
+        place = next(folder for folder in (out.absolute(), *out.absolute().parents) if folder.is_dir())
+        os.environ["TMPDIR"] = tempfile.tempdir = str(place)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from drivable.cli.options import DataOption
+from drivable.cli.options import DataOption, ensure_temporary_folder
 from drivable.cli.tables import JsonOption, print_table
 
 
@@ -21,6 +21,7 @@ def sweep(
     json: JsonOption = None,
 ) -> None:
     """Train every run of the studies, or go on with them, and put each study's runs side by side."""
+    ensure_temporary_folder(out)
     from drivable.config import load_study
     from drivable.files import write_json
     from drivable.training import sweep as run_sweep

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from drivable.cli.options import ensure_temporary_folder
 from drivable.cli.tables import JsonOption, print_table
 from drivable.errors import ConfigError
 
@@ -22,21 +23,25 @@ def train(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key; may be repeated.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Run folder; runs/<recipe's name> where not given.")] = None,
-    resume: Annotated[Path | None, typer.Option(metavar="RUN", help="Continue this run folder.")] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(metavar="RUN", help="Continue this run folder; --set training.epochs=N may make it longer."),
+    ] = None,
     skip_broken: Annotated[
         bool, typer.Option("--skip-broken", help="Read all pictures first and leave out the broken ones.")
     ] = False,
     json: JsonOption = None,
 ) -> None:
     """Train a model; the best checkpoint is the one with the lowest validation loss."""
+    ensure_temporary_folder(resume or out or Path("runs"))
     from drivable.config import load_recipe, with_data_path
     from drivable.training import resumed_recipe
     from drivable.training import train as run_training
 
     if resume is not None:
-        if recipe is not None or changes or out is not None:
-            raise ConfigError("--resume continues a run by its own recipe; leave out RECIPE, --set and --out")
-        resolved, folder = resumed_recipe(resume, data), resume
+        if recipe is not None or out is not None:
+            raise ConfigError("--resume continues a run by its own recipe; leave out RECIPE and --out")
+        resolved, folder = resumed_recipe(resume, data, changes or []), resume
     elif recipe is None:
         raise ConfigError("which recipe? give a YAML file or a shipped recipe's name, such as lite or course/unet")
     else:

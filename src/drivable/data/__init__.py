@@ -3,7 +3,7 @@
 from drivable.data.conventions import class_counts
 from drivable.data.dataset import Batch, RoadDataset, readable_samples
 from drivable.data.layouts import LAYOUTS, RoadData, open_data, open_labels
-from drivable.data.loader import EpochSampler, RoadLoader
+from drivable.data.loader import EpochSampler, RoadLoader, loading_fault
 from drivable.data.samples import Sample, read_pair
 from drivable.data.splits import balanced_split, drive_of, seeded_split, select_split, write_split
 
@@ -18,6 +18,7 @@ __all__ = [
     "balanced_split",
     "class_counts",
     "drive_of",
+    "loading_fault",
     "open_data",
     "open_labels",
     "read_pair",

@@ -7,8 +7,8 @@ import struct
 import tempfile
 import zlib
 from contextlib import suppress
+from multiprocessing import reduction
 from multiprocessing.context import get_spawning_popen
-from multiprocessing.reduction import DupFd
 from typing import Any
 
 import numpy as np
@@ -42,12 +42,14 @@ class LabelMemory:
         self.num_labels = num_labels
         self._file: Any = None
         with suppress(OSError):
-            self._file = tempfile.TemporaryFile(prefix="drivable-labels-", buffering=0)  # noqa: SIM115
+            # Elsewhere processes cannot read at a place of their own.
+            if os.name == "posix":
+                self._file = tempfile.TemporaryFile(prefix="drivable-labels-", buffering=0)  # noqa: SIM115
 
     def __getstate__(self) -> dict[str, Any]:
         # A forked worker has the open file; one that starts afresh is handed it. A copy of any other kind does without.
         is_handed_on = self._file is not None and get_spawning_popen() is not None
-        return {"num_labels": self.num_labels, "_file": DupFd(self._file.fileno()) if is_handed_on else None}
+        return {"num_labels": self.num_labels, "_file": reduction.DupFd(self._file.fileno()) if is_handed_on else None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.num_labels = state["num_labels"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +12,43 @@ from torch.utils.data import DataLoader, Sampler
 
 from drivable.data.dataset import Batch, Draw, RoadDataset
 from drivable.data.workers import start_worker, worker_context
+from drivable.errors import DataError
+
+# In torch's words: "unable to allocate shared memory(shm) for file </torch_1_2_3>", "unable to write to file
+# </torch_...", "Unexpected bus error encountered in worker".
+_OF_SHARED_MEMORY = re.compile(r"shared memory|\(shm\)|</torch_|bus error", re.IGNORECASE)
+
+
+def loading_fault(fault: Exception) -> DataError | None:
+    """What is wrong with the processes that load, in one line.
+
+    Args:
+        fault: raised while batches were asked for; torch raises that of a killed process anywhere.
+
+    Returns:
+        ``None`` where it is about something else.
+
+    Example:
+        >>> loading_fault(RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. "))
+        DataError('a data worker was killed, ...')
+    """
+    text = str(fault)
+    if isinstance(fault, DataError):
+        # A worker process hands its whole traceback over as the message; its last line is ours.
+        return DataError(text.strip().splitlines()[-1].removeprefix("drivable.errors.DataError: "))
+    if not isinstance(fault, RuntimeError):
+        return None
+    if _OF_SHARED_MEMORY.search(text):
+        return DataError(
+            "the shared memory (/dev/shm) is too small for the batches of the data workers; set data.num_workers=0, or "
+            "give a container more with --shm-size"
+        )
+    if "DataLoader worker (pid" in text:
+        return DataError(
+            "a data worker was killed, as a system does that runs out of memory; lower data.num_workers or "
+            "training.batch_size"
+        )
+    return None
 
 
 class EpochSampler(Sampler[Draw]):
@@ -89,7 +127,14 @@ class RoadLoader(DataLoader[Batch]):
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         self._num_done, self._start = self._start, 0
         self.order.num_skipped = self._num_done * (self.batch_size or 1)
-        for batch in super().__iter__():
+        try:
+            batches = super().__iter__()
+        except OSError as fault:
+            raise DataError(
+                f"data workers cannot be started: {fault.strerror or fault}; set data.num_workers=0, or give a "
+                "container shared memory with --shm-size"
+            ) from fault
+        for batch in batches:
             self._num_done += 1
             yield batch
 

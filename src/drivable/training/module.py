@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import lightning as L
@@ -14,14 +16,17 @@ from torch.optim.swa_utils import AveragedModel
 
 from drivable.config import Recipe
 from drivable.data.dataset import Batch
-from drivable.errors import DrivableError
+from drivable.errors import ConfigError, DataError, DrivableError
 from drivable.labels import LabelSet
 from drivable.losses import SummedLoss
 from drivable.metrics import ConfusionMatrix, Scores, compute_scores
 from drivable.models import SegmentationModel
 from drivable.segmenter.graph import most_probable, relative_to
-from drivable.training.optimization import build_optimizer, build_schedule
+from drivable.training.optimization import build_optimizer, build_schedule, set_position
+from drivable.training.state import Position, check_optimizer, describe_run
 from drivable.training.steps import build_step
+
+_log = logging.getLogger(__name__)
 
 
 class _Ema:
@@ -55,6 +60,9 @@ class SegmentationTraining(L.LightningModule):
         labels: the classes.
         loss: of logits and label maps.
         train_ids: ids of the training pictures by their index, to name the culprits of a loss that is not a number.
+
+    Attributes:
+        resumed_at: where a run that goes on was, to be set before it is fitted.
     """
 
     def __init__(
@@ -81,6 +89,8 @@ class SegmentationTraining(L.LightningModule):
             self.averaged.requires_grad_(False)
         self._sums: dict[str, Tensor] = {}
         self._num_summed = 0
+        self._num_steps = 0
+        self.resumed_at: Position | None = None
         if recipe.training.freeze_backbone:
             model.backbone.requires_grad_(False)
 
@@ -92,6 +102,25 @@ class SegmentationTraining(L.LightningModule):
         averaged = self.averaged.module
         assert isinstance(averaged, SegmentationModel)
         return averaged
+
+    def on_train_start(self) -> None:
+        """Where a run is resumed, take up the schedule, which may have another length now, and say so."""
+        if self.resumed_at is None:
+            return
+        optimizer, before = self.trainer.optimizers[0], self.resumed_at
+        check_optimizer(optimizer, Path(self.trainer.default_root_dir))
+        rate_before = _rate(optimizer)
+        set_position(self.trainer.lr_scheduler_configs[0].scheduler, before.num_steps_done)
+        epochs = self.trainer.max_epochs
+        said = f"{self.trainer.default_root_dir}: resumed in epoch {self.current_epoch + 1} of {epochs}"
+        if self._num_steps != before.num_steps:
+            said += (
+                f"; the schedule goes over {epochs} epochs ({self._num_steps} steps) in place of {before.epochs} "
+                f"({before.num_steps}), so the learning rate is {_rate(optimizer):.3g} where it was {rate_before:.3g}"
+            )
+            said += ", and training.sizes share the new epochs" if self.recipe.training.sizes else ""
+        if self.trainer.is_global_zero:
+            _log.warning("%s", said)
 
     def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
         """Draw the batch's random numbers from (seed, epoch, batch, rank) alone, so that a resumed run repeats them."""
@@ -107,7 +136,18 @@ class SegmentationTraining(L.LightningModule):
         images, label_maps = self._to_unit(batch["images"]), batch["label_maps"]
         # In a crop there may be road where in a whole picture there is sky.
         label_maps[:, : -self.model.num_seen(label_maps.shape[1])] = self.labels.ignore_id
-        loss, logs = self.step(self.model, images, label_maps)
+        try:
+            loss, logs = self.step(self.model, images, label_maps)
+        except ValueError as fault:
+            # Torch's own words for a layer that has one value per channel, and so no deviation.
+            if "more than 1 value per channel" not in str(fault):
+                raise
+            raise ConfigError(
+                f"a batch of {len(images)} image(s) leaves {self.recipe.model.name}'s batch normalisation one value a "
+                f"channel; it needs batches of 2 or more: raise training.batch_size (now "
+                f"{self.recipe.training.batch_size}), with 2 or more training images for each device (now "
+                f"{len(self.train_ids)} in all)"
+            ) from fault
         if not torch.isfinite(loss):
             ids = ", ".join(self.train_ids[i] for i in batch["indices"].tolist())
             raise DrivableError(
@@ -119,8 +159,7 @@ class SegmentationTraining(L.LightningModule):
         for key, value in values.items():
             self._sums[key] = self._sums.get(key, torch.zeros_like(value)) + value * len(images)
         self._num_summed += len(images)
-        rate = max(group["lr"] for group in self.trainer.optimizers[0].param_groups)
-        self.log("learning_rate", rate, on_step=True, on_epoch=False)
+        self.log("learning_rate", _rate(self.trainer.optimizers[0]), on_step=True, on_epoch=False)
         return loss
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
@@ -155,8 +194,13 @@ class SegmentationTraining(L.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Scores over the whole split, on all devices together."""
-        counts = self.trainer.strategy.reduce(self.confusion.counts, reduce_op="sum")
-        self.val_scores = compute_scores(torch.as_tensor(counts).cpu().numpy(), self.labels)
+        counts = torch.as_tensor(self.trainer.strategy.reduce(self.confusion.counts, reduce_op="sum")).cpu().numpy()
+        if not counts.any():
+            raise DataError(
+                f"no validation pixel has a class at {self.recipe.data.size[0]}x{self.recipe.data.size[1]}: all are "
+                f"ignored (id {self.labels.ignore_id}); drivable data inspect shows what the labels hold"
+            )
+        self.val_scores = compute_scores(counts, self.labels)
         self.log("val_strict3", self.val_scores.strict3, prog_bar=True, rank_zero_only=True)
         for scores in self.val_scores.classes:
             self.log(f"val_iou_{scores.name}", scores.iou, rank_zero_only=True)
@@ -164,17 +208,19 @@ class SegmentationTraining(L.LightningModule):
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """The recipe's optimiser and schedule, stepped per batch."""
         optimizer = build_optimizer(self.model, self.recipe.optimizer)
-        num_steps = int(self.trainer.estimated_stepping_batches)
-        schedule = build_schedule(optimizer, self.recipe.schedule, num_steps)
+        self._num_steps = int(self.trainer.estimated_stepping_batches)
+        schedule = build_schedule(optimizer, self.recipe.schedule, self._num_steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the epoch's sums."""
+        """Keep the epoch's sums, and what run this is."""
+        checkpoint |= describe_run(self.recipe, self.labels, self.train_ids, self._num_steps, self.trainer.world_size)
         checkpoint["loss_sums"] = {key: value.cpu() for key, value in self._sums.items()}
         checkpoint["num_summed"] = self._num_summed
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take up the epoch's sums."""
+        """Take up the epoch's sums; the schedule is not taken over but set anew, see :meth:`on_train_start`."""
+        checkpoint["lr_schedulers"] = []
         self._sums = {key: value.to(self.device) for key, value in checkpoint["loss_sums"].items()}
         self._num_summed = checkpoint["num_summed"]
 
@@ -182,3 +228,8 @@ class SegmentationTraining(L.LightningModule):
         """(N, 3, H, W) uint8 -> float32 in [0, 1]."""
         unit = images.float() / 255
         return unit.contiguous(memory_format=torch.channels_last) if self.recipe.training.channels_last else unit
+
+
+def _rate(optimizer: torch.optim.Optimizer) -> float:
+    """The learning rate, of several the highest."""
+    return float(max(group["lr"] for group in optimizer.param_groups))

@@ -82,3 +82,27 @@ def build_schedule(optimizer: Optimizer, spec: ScheduleSpec, num_steps: int) -> 
         return float((1 - progress) ** spec.power)
 
     return LambdaLR(optimizer, factor)
+
+
+def set_position(schedule: LRScheduler, num_done: int) -> None:
+    """Move a fresh schedule to where it would be after so many steps, and the optimiser's rates with it.
+
+    Args:
+        schedule: from :func:`build_schedule`; none of its steps taken.
+        num_done: steps, at most as many as it has.
+
+    Example:
+        >>> set_position(build_schedule(optimizer, spec, num_steps=2000), num_done=800)
+    """
+    if num_done == 0:
+        return
+    if isinstance(schedule, CosineAnnealingWarmRestarts):
+        length, rest = schedule.T_0, num_done
+        while rest >= length:
+            rest, length = rest - length, length * schedule.T_mult
+        schedule.T_i, schedule.T_cur = length, rest - 1
+        if rest == 0:  # Its next step begins this cycle.
+            length //= schedule.T_mult
+            schedule.T_i, schedule.T_cur = length, length - 1
+    schedule.last_epoch, schedule._step_count = num_done - 1, num_done + 1
+    schedule.step()

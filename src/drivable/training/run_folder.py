@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
+import math
 import time
 from pathlib import Path
 from typing import Any
 
 import lightning as L
+import torch
 import yaml
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.trainer.states import TrainerFn
 from matplotlib.figure import Figure
+from torch import Tensor
 
 from drivable.checkpoint import BEST, LAST, Checkpoint, Preprocessing, save_checkpoint
 from drivable.config import Recipe
@@ -22,6 +26,8 @@ from drivable.training.module import SegmentationTraining
 
 RECIPE, STATE, HISTORY, CURVES = "recipe.yaml", "resume.ckpt", "history.csv", "curves.png"
 SECONDS_BETWEEN_STATES = 300.0
+
+_log = logging.getLogger(__name__)
 
 
 def write_recipe(folder: Path, recipe: Recipe) -> None:
@@ -47,6 +53,7 @@ class RunFolder(Callback):
         self.best_loss = float("inf")
         self.history: list[dict[str, float]] = []
         self.validated_step = -1
+        self.has_started = False
         self._loader = {"num_batches": 0}
         self._epoch_start = self._saved_at = time.monotonic()
 
@@ -68,6 +75,7 @@ class RunFolder(Callback):
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write a first state, so that a run stopped in its first epoch can be resumed too."""
+        self.has_started = True
         if trainer.ckpt_path is None:
             self.save_state(trainer)
         else:
@@ -103,10 +111,15 @@ class RunFolder(Callback):
         )
         loss = float(trainer.callback_metrics["val_loss"])
         self.validated_step = trainer.global_step
-        is_best = loss < self.best_loss
-        self.best_loss = min(loss, self.best_loss)
+        is_sound = math.isfinite(loss) and _are_finite(checkpoint.weights)
+        is_best = is_sound and loss < self.best_loss
+        if is_best:
+            self.best_loss = loss
         if not trainer.is_global_zero:
             return
+        if not is_sound:
+            what = "weights are not numbers" if math.isfinite(loss) else f"the validation loss is {loss}"
+            _log.warning("epoch %d cannot be the best: %s", trainer.current_epoch + 1, what)
         if is_best:
             save_checkpoint(self.folder / BEST, checkpoint)
         save_checkpoint(self.folder / LAST, checkpoint)
@@ -148,6 +161,10 @@ class RunFolder(Callback):
             return
         with written_whole(self.folder / STATE) as temporary:
             trainer.save_checkpoint(temporary)
+
+
+def _are_finite(weights: dict[str, Tensor]) -> bool:
+    return all(bool(torch.isfinite(tensor).all()) for tensor in weights.values())
 
 
 def _loader(trainer: L.Trainer) -> RoadLoader:

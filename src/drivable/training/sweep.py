@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import shutil
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from drivable.config import Recipe, Study, with_data_path
-from drivable.errors import ConfigError, DrivableError
+from drivable.errors import ConfigError, DrivableError, one_line
 from drivable.files import make_folder, write_json, write_table, written_whole
 from drivable.models.cost import model_cost
 from drivable.training.run_folder import RECIPE, STATE
@@ -35,14 +35,15 @@ class StudyRow:
         name: of the run.
         changes: what it changed of the study's recipe.
         folder: its run folder.
-        values: of its best epoch, as in the history, with minutes, parameters (M) and GMACs; empty where it failed.
+        values: of its best epoch, as in the history, with minutes, parameters (M) and GMACs; ``None`` is a score of
+            nothing, and all are left out where it failed.
         fault: why it failed, or ``None``.
     """
 
     name: str
     changes: dict[str, Any]
     folder: Path
-    values: dict[str, float] = field(default_factory=dict)
+    values: dict[str, float | None] = field(default_factory=dict)
     fault: str | None = None
 
     def to_row(self) -> dict[str, Any]:
@@ -50,8 +51,9 @@ class StudyRow:
         ious = {key: value for key, value in self.values.items() if key == SCORE or key.startswith("val_iou_")}
         return {
             "run": self.name,
-            **{f"{_column(key)} (%)": round(100 * value, 2) for key, value in ious.items()},
-            **{key: round(self.values[key], 4) for key in ("val_loss",) if key in self.values},
+            # A class that does not occur has no score.
+            **{f"{_column(key)} (%)": None if value is None else round(100 * value, 2) for key, value in ious.items()},
+            **({} if (loss := self.values.get("val_loss")) is None else {"val_loss": round(loss, 4)}),
             **{key: self.values[key] for key in ("epoch", "minutes", "parameters (M)", "GMACs") if key in self.values},
             "changes": self.fault or json.dumps(self.changes),
             "folder": self.folder.name,
@@ -64,8 +66,9 @@ def sweep(
     """Run a study.
 
     Every run has a folder under ``out/runs`` named by a fingerprint of its recipe: a finished run is not trained
-    again, also where another study asks for the same, and a stopped one is resumed. A run that fails is reported in
-    its row and the others go on. ``out`` receives ``<study>.md``, ``.csv``, ``.json`` and ``.png`` after every run.
+    again, also where another study asks for the same, and a stopped one is resumed. A run that fails in any way is
+    reported in its row and the others go on. ``out`` receives ``<study>.md``, ``.csv``, ``.json`` and ``.png`` after
+    every run.
 
     Args:
         study: what to run.
@@ -77,7 +80,7 @@ def sweep(
         A row per run, in the study's order.
 
     Raises:
-        ConfigError: where a recipe is wrong, or a search is asked for and Optuna is not installed.
+        ConfigError: where a search is asked for and Optuna is not installed.
         OutputError: where ``out`` is not writable.
 
     Example:
@@ -148,16 +151,15 @@ def _trained(name: str, changes: dict[str, Any], recipe: Recipe, out: Path) -> S
     row = StudyRow(name, changes, folder)
     if not (folder / RESULT).is_file():
         can_resume = (folder / RECIPE).is_file() and (folder / STATE).is_file()
-        if not can_resume:
-            shutil.rmtree(folder, ignore_errors=True)
         try:
             result = train(resumed_recipe(folder, recipe.data.path) if can_resume else recipe, folder, can_resume)
-        except ConfigError:
-            raise
-        except DrivableError as fault:
-            _log.warning("run %s failed: %s", name, fault)
-            return StudyRow(name, changes, folder, fault=str(fault))
-        best = min(result.history, key=lambda epoch: epoch.get("val_loss", float("inf")))
+        # Everything: the other runs may have hours of work before them, and this one's row says what happened.
+        except Exception as fault:
+            said = str(fault) if isinstance(fault, DrivableError) else f"{type(fault).__name__}: {one_line(fault)}"
+            _log.warning("run %s failed: %s", name, said)
+            _log.debug("run %s", name, exc_info=True)
+            return StudyRow(name, changes, folder, fault=said)
+        best = min(result.history, key=_loss_of)
         cost = model_cost(recipe.model, recipe.data.size)
         values = {
             **best,
@@ -167,6 +169,11 @@ def _trained(name: str, changes: dict[str, Any], recipe: Recipe, out: Path) -> S
         }
         write_json(folder / RESULT, values)
     return StudyRow(name, changes, folder, json.loads((folder / RESULT).read_text(encoding="utf-8")), row.fault)
+
+
+def _loss_of(epoch: dict[str, float]) -> float:
+    loss = epoch.get("val_loss", math.inf)
+    return loss if math.isfinite(loss) else math.inf
 
 
 def _fingerprint(recipe: Recipe) -> str:
@@ -186,18 +193,19 @@ def _write(study: Study, rows: list[StudyRow], out: Path) -> None:
 
 def _plot(study: Study, rows: list[StudyRow]) -> Figure:
     """A bar per run; for a search, the score over each key that it drew."""
+    scores = [math.nan if (score := row.values[SCORE]) is None else 100 * score for row in rows]
     if study.search:
         figure = Figure(figsize=(4 * len(study.search), 3.6), layout="constrained")
         panels = figure.subplots(1, len(study.search), sharey=True, squeeze=False)[0]
         for axes, (key, spec) in zip(panels, study.search.items(), strict=True):
-            axes.scatter([_place(row.changes[key]) for row in rows], [100 * row.values[SCORE] for row in rows])
+            axes.scatter([_place(row.changes[key]) for row in rows], scores)
             axes.set(xlabel=key, xscale="log" if getattr(spec, "log", False) else "linear")
             axes.grid(alpha=0.3)
         panels[0].set_ylabel(f"{_column(SCORE)} (%)")
     else:
         figure = Figure(figsize=(7, 1.4 + 0.4 * len(rows)), layout="constrained")
         axes = figure.subplots()
-        bars = axes.barh([row.name for row in rows], [100 * row.values[SCORE] for row in rows])
+        bars = axes.barh([row.name for row in rows], scores)
         axes.bar_label(bars, fmt="%.2f", padding=3)
         axes.invert_yaxis()
         axes.margins(x=0.12)

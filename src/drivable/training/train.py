@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-import shutil
+import math
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 import torch
@@ -18,7 +19,6 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
-from drivable.checkpoint import BEST, LAST
 from drivable.config import Recipe, load_recipe, with_data_path
 from drivable.data import (
     EpochSampler,
@@ -27,21 +27,23 @@ from drivable.data import (
     RoadLoader,
     Sample,
     class_counts,
+    loading_fault,
     open_data,
     readable_samples,
     select_split,
 )
-from drivable.errors import CheckpointError, ConfigError, DataError
-from drivable.files import make_folder, refuse_used
+from drivable.errors import CheckpointError, ConfigError, DataError, DrivableError, one_line
 from drivable.labels import LabelSet
 from drivable.losses import SummedLoss
-from drivable.models import build_model
+from drivable.models import SegmentationModel, build_model
 from drivable.progress import progress
+from drivable.training.claim import EVENTS, claimed, clear, refuse_begun
 from drivable.training.display import EpochLines, TrainingBar
 from drivable.training.interrupt import StopBetweenBatches
 from drivable.training.module import SegmentationTraining
 from drivable.training.run_folder import RECIPE, STATE, RunFolder, write_recipe
 from drivable.training.start import starting_model
+from drivable.training.state import Position, check_resumable, position_of, read_state
 
 _log = logging.getLogger(__name__)
 _MAX_SHARE_SAMPLES = 500
@@ -71,23 +73,26 @@ def train(recipe: Recipe, folder: Path, resume: bool = False, skip_broken: bool 
 
     The folder receives the resolved recipe, the best checkpoint by validation loss, the last one, the state to
     resume from, history, curves and TensorBoard events. A resumed run continues from its last whole epoch to the
-    same numbers as one that was never stopped.
+    same numbers as one that was never stopped. While it runs, the folder is its own; a training that fails before its
+    first step leaves none.
 
     Args:
         recipe: how; ``data.path`` must be given.
         folder: the run folder; must be new or empty unless ``resume``.
-        resume: continue the run in ``folder``.
+        resume: continue the run in ``folder``, by its own recipe (:func:`resumed_recipe`), whose
+            :data:`~drivable.training.state.MAY_CHANGE` may have changed. With more epochs the schedule is stretched.
         skip_broken: read every picture first and leave out the broken ones, instead of stopping at the first.
 
     Returns:
         The history and where everything is.
 
     Raises:
-        ConfigError: where the recipe does not fit the data.
-        DataError: where pictures or labels are missing or broken.
+        ConfigError: where the recipe does not fit the data, or is not that of the run to resume.
+        DataError: where pictures or labels are missing or broken, or no pixel has a class; where data workers are
+            killed.
         CheckpointError: where pretrained weights or the state to resume from cannot be had.
-        OutputError: where the folder is not writable or already holds a run.
-        DrivableError: where the loss stops being a number.
+        OutputError: where the folder is not writable, already holds a run, or another training runs in it.
+        DrivableError: where the loss stops being a number, or memory runs out.
         KeyboardInterrupt: where the user stops it; the last whole epoch's files stay, and no folder of a training
             that had not begun.
 
@@ -96,7 +101,9 @@ def train(recipe: Recipe, folder: Path, resume: bool = False, skip_broken: bool 
     """
     data, samples, num_broken = _open_splits(recipe, skip_broken)
     labels = _labels(recipe, data)
-    _refuse_used_folder(folder, resume)
+    is_first = getattr(rank_zero_only, "rank", 0) == 0  # The others of a run on several devices follow.
+    if is_first and not resume:
+        refuse_begun(folder)
 
     L.seed_everything(recipe.seed, workers=True, verbose=False)
     if resume:
@@ -105,6 +112,7 @@ def train(recipe: Recipe, folder: Path, resume: bool = False, skip_broken: bool 
         model, recipe = starting_model(recipe, labels.num_classes)
     if recipe.training.channels_last:
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    _require_classes(samples, labels, model)
     loss = SummedLoss(
         recipe.loss, labels.num_classes, labels.ignore_id, _class_shares(recipe, samples["train"], labels)
     )
@@ -114,30 +122,47 @@ def train(recipe: Recipe, folder: Path, resume: bool = False, skip_broken: bool 
         stop = StopBetweenBatches(run_folder)
         trainer = _trainer(recipe, folder, run_folder, stop)
         # Only now: what fails before leaves no folder.
-        make_folder(folder)
-        if trainer.is_global_zero:
-            write_recipe(folder, recipe)
-        with stop.listening():
-            _fit(trainer, run_folder, module, recipe, samples, folder / STATE if resume else None)
+        with claimed(folder, resume) if is_first else nullcontext():
+            try:
+                if resume:
+                    module.resumed_at = _checked_position(folder, module, trainer)
+                if trainer.is_global_zero:
+                    _write_recipe(folder, recipe, trainer)
+                with stop.listening():
+                    _fit(trainer, run_folder, module, recipe, samples, folder / STATE if resume else None)
+            except BaseException:
+                if is_first and not resume and trainer.global_step == 0:
+                    clear(folder)
+                raise
+    if not math.isfinite(run_folder.best_loss):
+        raise DrivableError(
+            f"{folder}: no validation gave a number, so there is no best checkpoint; lower optimizer.learning_rate, or "
+            "set training.gradient_clip_norm"
+        )
     return TrainingResult(folder, run_folder.best_loss, run_folder.history, num_broken, trainer.is_global_zero)
 
 
-def resumed_recipe(folder: Path, data_path: str | Path | None = None) -> Recipe:
+def resumed_recipe(folder: Path, data_path: str | Path | None = None, changes: Sequence[str] = ()) -> Recipe:
     """The recipe of a run to continue, with the data's place changed where they have moved.
+
+    Args:
+        folder: the run folder.
+        data_path: where the data are now.
+        changes: ``key=value`` each; :func:`train` refuses those that would make it another training.
 
     Raises:
         CheckpointError: where the folder holds no run.
-        ConfigError: where the data's address had credentials, which are not kept, and is not given again.
+        ConfigError: where its recipe or a change is wrong, or the data's address had credentials, which are not kept,
+            and is not given again.
+
+    Example:
+        >>> train(resumed_recipe(Path("runs/lite"), changes=["training.epochs=20"]), Path("runs/lite"), resume=True)
     """
     for name in (RECIPE, STATE):
         if not (folder / name).is_file():
             raise CheckpointError(f"{folder}: nothing to resume: {name} is missing; is this a run folder?")
-    try:
-        torch.load(folder / STATE, "cpu", weights_only=True)
-    # Everything: a corrupt file fails wherever the parser happens to stumble.
-    except Exception as fault:
-        raise CheckpointError(f"{folder / STATE}: corrupt; {BEST} and {LAST} beside it may still be used") from fault
-    recipe = with_data_path(load_recipe(folder / RECIPE), data_path)
+    read_state(folder / STATE)
+    recipe = with_data_path(load_recipe(folder / RECIPE, changes), data_path)
     if "***" in (recipe.data.path or ""):
         raise ConfigError(f"{folder}: a run folder keeps no credentials; give the data's address again with --data")
     return recipe
@@ -176,11 +201,41 @@ def _labels(recipe: Recipe, data: RoadData) -> LabelSet:
     return labels
 
 
-def _refuse_used_folder(folder: Path, resume: bool) -> None:
-    if getattr(rank_zero_only, "rank", 0) != 0:
-        return  # A further process of a run on several devices; the first one has made the folder.
-    if not resume:
-        refuse_used(folder, f"choose another --out, or continue a run with --resume {folder}")
+def _require_classes(samples: dict[str, Sequence[Sample]], labels: LabelSet, model: SegmentationModel) -> None:
+    """Refuse splits whose pixels are all ignored: there is nothing to learn, and a loss of 0 says nothing.
+
+    As a rule the first label map has a class; all are read only where none has.
+    """
+    for split, what in (("train", "training"), ("val", "validation")):
+        for sample in samples[split]:
+            label_map = sample.label.read()
+            seen = label_map[-model.num_seen(len(label_map)) :] if split == "train" else label_map
+            if (seen != labels.ignore_id).any():
+                break
+        else:
+            raise DataError(
+                f"no {what} pixel has a class: all of the {len(samples[split])} label maps of split '{split}' are "
+                f"ignored (id {labels.ignore_id}); drivable data inspect shows what they hold"
+            )
+
+
+def _checked_position(folder: Path, module: SegmentationTraining, trainer: L.Trainer) -> Position:
+    """Where the run is that goes on, if it may go on in this way."""
+    recipe, state = module.recipe, read_state(folder / STATE)
+    check_resumable(state, folder, recipe, module.labels, module.train_ids, trainer.world_size)
+    position = position_of(state)
+    max_steps = recipe.training.max_steps
+    if position.num_epochs_done == recipe.training.epochs or (max_steps and state["global_step"] >= max_steps):
+        _log.warning("%s: the run is done; to go on, raise its length with --set training.epochs", folder)
+    return position
+
+
+def _write_recipe(folder: Path, recipe: Recipe, trainer: L.Trainer) -> None:
+    write_recipe(folder, recipe)
+    # TensorBoard's copy is only written where there is none.
+    (folder / EVENTS / TensorBoardLogger.NAME_HPARAMS_FILE).unlink(missing_ok=True)
+    assert trainer.logger is not None
+    trainer.logger.log_hyperparams(recipe.to_dict())
 
 
 def _class_shares(recipe: Recipe, samples: Sequence[Sample], labels: LabelSet) -> list[float] | None:
@@ -196,7 +251,7 @@ def _trainer(recipe: Recipe, folder: Path, run_folder: RunFolder, stop: StopBetw
     callbacks: list[Callback] = []
     if training.early_stopping is not None:
         # Before the run folder, whose saved state must hold this epoch's patience.
-        callbacks.append(EarlyStopping("val_loss", patience=training.early_stopping))
+        callbacks.append(_Patience(training.early_stopping))
     callbacks.append(run_folder)
     callbacks.append(stop)  # After the run folder, which keeps the epoch that just ended.
     if sys.stderr.isatty():
@@ -214,7 +269,7 @@ def _trainer(recipe: Recipe, folder: Path, run_folder: RunFolder, stop: StopBetw
             devices=training.devices,
             num_nodes=training.num_nodes,
             strategy=training.strategy,
-            logger=TensorBoardLogger(folder, name="", version="tensorboard"),
+            logger=TensorBoardLogger(folder, name="", version=EVENTS, default_hp_metric=False),
             callbacks=callbacks,
             log_every_n_steps=10,
             num_sanity_val_steps=0,
@@ -243,14 +298,42 @@ def _fit(
         if run_folder.validated_step != trainer.global_step:
             # max_steps ended the run inside an epoch.
             trainer.validate(module, loaders["val"], verbose=False)
-    except DataError as fault:
-        # A worker process hands its whole traceback over as the message; its last line is ours.
-        raise DataError(str(fault).strip().splitlines()[-1].removeprefix("drivable.errors.DataError: ")) from fault
     except SystemExit as stop:
         # Lightning turns Ctrl-C into an exit; the caller decides what to say.
-        if not (run_folder.folder / STATE).is_file():
-            shutil.rmtree(run_folder.folder, ignore_errors=True)
         raise KeyboardInterrupt from stop
+    except Exception as fault:
+        told = loading_fault(fault) or _memory_fault(fault)
+        if told is None and state is not None and not run_folder.has_started and not isinstance(fault, DrivableError):
+            told = CheckpointError(f"{state}: damaged, or of another run: {one_line(fault)}")
+        if told is None:
+            raise
+        raise told from fault
+
+
+def _memory_fault(fault: Exception) -> DrivableError | None:
+    is_of_cpu = isinstance(fault, MemoryError) or "DefaultCPUAllocator" in str(fault)
+    if not is_of_cpu and not isinstance(fault, torch.OutOfMemoryError):
+        return None
+    return DrivableError(
+        f"out of memory ({one_line(fault, 120)}); lower training.batch_size, which training.accumulate_batches makes "
+        "up for, or data.size"
+    )
+
+
+class _Patience(EarlyStopping):
+    """Stop after so many epochs without a better validation loss; a resumed run has the patience of its recipe now."""
+
+    def __init__(self, patience: int) -> None:
+        super().__init__("val_loss", patience=patience, check_finite=False)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up all but the patience."""
+        super().load_state_dict(state_dict | {"patience": self.patience})
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """A run that has lost its patience already is done."""
+        if self.wait_count >= self.patience:
+            trainer.should_stop = True
 
 
 def _loader(samples: Sequence[Sample], recipe: Recipe, trainer: L.Trainer, trains: bool) -> RoadLoader:
