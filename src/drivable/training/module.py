@@ -16,7 +16,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from drivable.config import Recipe
 from drivable.data.dataset import Batch
-from drivable.errors import ConfigError, DataError, DrivableError
+from drivable.errors import CheckpointError, ConfigError, DataError, DrivableError
 from drivable.labels import LabelSet
 from drivable.losses import SummedLoss
 from drivable.metrics import ConfusionMatrix, Scores, compute_scores
@@ -107,12 +107,14 @@ class SegmentationTraining(L.LightningModule):
         """Where a run is resumed, take up the schedule, which may have another length now, and say so."""
         if self.resumed_at is None:
             return
-        optimizer, before = self.trainer.optimizers[0], self.resumed_at
-        check_optimizer(optimizer, Path(self.trainer.default_root_dir))
+        optimizer, before, folder = self.trainer.optimizers[0], self.resumed_at, Path(self.trainer.default_root_dir)
+        check_optimizer(optimizer, folder)
+        if (self.current_epoch, self.trainer.global_step) != (before.num_epochs_done, before.global_step):
+            raise CheckpointError(f"{folder}: corrupt: the state's counters do not agree with its history")
         rate_before = _rate(optimizer)
         set_position(self.trainer.lr_scheduler_configs[0].scheduler, before.num_steps_done)
         epochs = self.trainer.max_epochs
-        said = f"{self.trainer.default_root_dir}: resumed in epoch {self.current_epoch + 1} of {epochs}"
+        said = f"{folder}: resumed in epoch {self.current_epoch + 1} of {epochs}"
         if self._num_steps != before.num_steps:
             said += (
                 f"; the schedule goes over {epochs} epochs ({self._num_steps} steps) in place of {before.epochs} "

@@ -111,12 +111,14 @@ class Position:
         num_steps: that the schedule had.
         epochs: that the run was to have.
         num_epochs_done: whole epochs, that of ``training.max_steps`` among them.
+        global_step: steps of the optimiser.
     """
 
     num_steps_done: int
     num_steps: int
     epochs: object
     num_epochs_done: int
+    global_step: int
 
 
 def position_of(state: dict[str, Any]) -> Position:
@@ -127,6 +129,7 @@ def position_of(state: dict[str, Any]) -> Position:
         num_steps=told["num_steps"],
         epochs=told["recipe"].get("training", {}).get("epochs"),
         num_epochs_done=len(history_of(state)),
+        global_step=state["global_step"],
     )
 
 
