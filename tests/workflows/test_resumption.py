@@ -104,7 +104,8 @@ def nan(state: Any) -> None:
     [
         without("drivable"), without("state_dict"), without("callbacks", "RunFolder", "loader"),
         without("lr_schedulers"), without("loops", "fit_loop", "epoch_progress"),
-        without("optimizer_states", 0, "param_groups"), without("pytorch-lightning_version"), wrong_shape, wrong_moment, nan,
+        without("optimizer_states", 0, "param_groups"), without("pytorch-lightning_version"),
+        wrong_shape, wrong_moment, nan,
     ],
 )  # fmt: skip
 def test_a_damaged_state_is_told_in_one_line(again: Path, change: Callable[[Any], None]) -> None:
