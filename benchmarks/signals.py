@@ -77,6 +77,9 @@ def main() -> None:
     parser.add_argument("--signals", default="INT,TERM,HUP")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
+    # Under nohup, or in the background of a script, they are ignored, and so they would be by the commands.
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda *_: sys.exit(130))
     numbers = [signal.Signals[f"SIG{name}"] for name in options.signals.split(",")]
     moments = random.Random(options.seed)
     violations = num_trials = 0

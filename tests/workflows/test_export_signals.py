@@ -11,7 +11,7 @@ import pytest
 
 from drivable.checkpoint import find_checkpoint, load_checkpoint
 from drivable.export import ExportSettings, LabelledPictures, export_model
-from drivable.interrupt import interrupted_afterwards
+from drivable.interrupt import interrupted_afterwards, terminated_as_interrupted
 
 
 @pytest.mark.parametrize(
@@ -31,6 +31,37 @@ def test_an_interrupt_waits_for_the_end_of_the_block(handler: Any, told: list[st
         after = signal.signal(signal.SIGINT, before)
     assert seen == told
     assert after is handler
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("interrupt", [signal.default_int_handler, signal.SIG_IGN], ids=["", "in the background"])
+def test_what_is_taken_for_an_interrupt_waits_too(number: signal.Signals, interrupt: Any) -> None:
+    seen = []
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        with terminated_as_interrupted():
+            during = signal.getsignal(number)
+            with interrupted_afterwards():
+                signal.raise_signal(number)
+                seen.append("ended")
+            assert signal.getsignal(number) is during
+    except KeyboardInterrupt:
+        seen.append("interrupted")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    is_ignored = number == signal.SIGINT and interrupt is signal.SIG_IGN
+    assert seen == (["ended"] if is_ignored else ["ended", "interrupted"])
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
+
+
+def test_a_hang_up_that_nohup_ignores_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with terminated_as_interrupted():
+            signal.raise_signal(signal.SIGHUP)
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_signal_is_survived_after_openvino_models_were_let_go(pictures: LabelledPictures, tmp_path: Path) -> None:
@@ -59,7 +90,7 @@ except KeyboardInterrupt:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_stopped_export_leaves_nothing(number: signal.Signals, tmp_path: Path) -> None:
     out = tmp_path / "lite.onnx"
     command = [sys.executable, "-m", "drivable", "export", "drivable-lite", "--size", "96x160", "--out", str(out)]
