@@ -208,11 +208,10 @@ def read_bytes(file: Readable) -> bytes:
         OSError: see :func:`open_regular`.
         DataError: where there are more than ``DRIVABLE_MAX_FILE_BYTES``.
     """
-    most = limit("DRIVABLE_MAX_FILE_BYTES")
     with open_regular(file) as stream:
         if isinstance(file, Path):  # Before a file full of holes is read.
             check_limit("DRIVABLE_MAX_FILE_BYTES", os.fstat(stream.fileno()).st_size, "bytes")
-        content = stream.read(most + 1)
+        content = stream.read()
     check_limit("DRIVABLE_MAX_FILE_BYTES", len(content), "bytes")
     return content
 
@@ -296,13 +295,28 @@ def parse_yaml(text: str, as_text: bool = False) -> Any:
 _NESTED = (dict, list, set, tuple)
 
 
+_MERGE = "tag:yaml.org,2002:merge"
+
+
 class _Loader(yaml.SafeLoader):
     """Plain values only; what merge keys (``<<``) add up to is checked before they are followed."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        seen = set()
+        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+            if isinstance(key, yaml.ScalarNode) and key.tag != _MERGE:
+                if (key.tag, key.value) in seen:
+                    # YAML itself would take the last one and say nothing.
+                    said = f"'{one_line(key.value, 40)}' stands there twice"
+                    raise yaml.constructor.ConstructorError(None, None, said, key.start_mark)
+                seen.add((key.tag, key.value))
+        return node
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
         num = 0
         for key, value in node.value:
-            if key.tag != "tag:yaml.org,2002:merge":
+            if key.tag != _MERGE:
                 continue
             for merged in value.value if isinstance(value, yaml.SequenceNode) else [value]:
                 if isinstance(merged, yaml.MappingNode):

@@ -41,6 +41,13 @@ def test_yaml_beyond_a_limit(text: str, said: str) -> None:
         parse_yaml(text)
 
 
+@pytest.mark.parametrize("text", ["{0: road, 0: other}", "a: 1\nb: 2\na: 3", "x: {<<: {a: 1}, a: 2, a: 3}"])
+def test_yaml_that_says_a_thing_twice(text: str) -> None:
+    with pytest.raises(DataError, match="r.yaml: .*stands there twice"), reading("r.yaml"):
+        parse_yaml(text)
+    assert parse_yaml("a: &a {x: 1}\nb: &b {<<: *a, x: 2}\nc: {<<: [*b, *a], x: 3}\n1: 1\n'1': 2")["c"] == {"x": 3}
+
+
 def test_yaml_within_limits() -> None:
     assert parse_yaml("base: &b {x: 1}\nsize: &s [1, 2]\nother: {<<: *b, y: *s}")["other"] == {"x": 1, "y": [1, 2]}
 

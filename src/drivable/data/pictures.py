@@ -114,7 +114,9 @@ def picture_size(file: Stored) -> tuple[int, int]:
 def _upright(picture: Image.Image) -> Image.Image:
     """Decoded, and turned as its EXIF says; Pillow has turned a TIFF when it is decoded."""
     picture.load()
-    return picture.copy() if picture.format == "TIFF" else ImageOps.exif_transpose(picture)
+    if picture.format != "TIFF":
+        ImageOps.exif_transpose(picture, in_place=True)
+    return picture
 
 
 def _to_rgb(picture: Image.Image, file: Stored) -> Pixels:

@@ -38,6 +38,7 @@ from drivable.data.layouts.yolop import open_yolop
 from drivable.data.renaming import described, renamed, with_convention
 from drivable.data.samples import ArrayLabels, MaskFile
 from drivable.errors import ConfigError, DataError, nearest_match, one_line
+from drivable.reading import reading
 
 _log = logging.getLogger(__name__)
 
@@ -97,8 +98,9 @@ def open_data(path: str | Path, layout: str = "auto", ids: str | None = None, co
     root = data_root(path)
     if not root.is_dir():
         raise DataError(f"{root}: no such data folder; give the folder that holds images/ and labels/")
-    if not any(root.iterdir()):
-        raise DataError(f"{root}: the data folder is empty")
+    with reading(root, DataError, "cannot be looked into"):
+        if not any(root.iterdir()):
+            raise DataError(f"{root}: the data folder is empty")
     data = _recognise(root, layout, ids, confirmed)
     if data is None:
         wanted = "any known layout" if layout == "auto" else f"layout {layout}"
