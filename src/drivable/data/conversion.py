@@ -28,7 +28,7 @@ from drivable.data.samples import ImageFile, NoImage, Sample, Size
 from drivable.errors import ConfigError, DataError, nearest_match
 from drivable.files import refuse_used, written_whole
 from drivable.labels import BDD100K_DRIVABLE, LabelSet
-from drivable.reading import open_regular
+from drivable.reading import open_regular, reading
 
 
 class Writer(ABC):
@@ -338,7 +338,9 @@ def _copy_picture(sample: Sample, root: Path, folder: str | None, split: str) ->
         return
     target = place_for(root, folder, split, _picture_name(sample))
     if isinstance(sample.image, ImageFile):
-        with open_regular(sample.image.file) as source, target.open("wb") as copy:
+        with reading(sample.image.file, DataError, "not readable"):
+            source = open_regular(sample.image.file)
+        with source, target.open("wb") as copy:
             shutil.copyfileobj(source, copy)
     else:
         Image.fromarray(sample.image.read()).save(target)

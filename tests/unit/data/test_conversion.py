@@ -134,6 +134,17 @@ def test_broken_pictures_stop_or_are_left_out(source: Path, tmp_path: Path) -> N
             assert [s.id for s in select_split(after, "mine/test")] == ["c"]
 
 
+def test_an_image_that_cannot_be_copied_is_a_fault_of_the_data(source: Path, tmp_path: Path) -> None:
+    (image,) = (source / "images").rglob("b.jpg")
+    image.unlink()
+    image.symlink_to(tmp_path / "nowhere")
+    data = open_data(source)
+    with pytest.raises(DataError, match=r"b\.jpg: not readable"):
+        convert(data, tmp_path / "out", "bdd100k-masks")
+    (fault,) = convert(data, tmp_path / "out", "bdd100k-masks", skip_broken=True)
+    assert "b.jpg" in str(fault)
+
+
 def test_labels_alone_are_converted_without_pictures(source: Path, tmp_path: Path) -> None:
     convert(open_data(source), tmp_path / "polygons", "bdd100k-polygons")
     labels = open_labels(tmp_path / "polygons/labels/drivable/polygons/drivable_val.json")
