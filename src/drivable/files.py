@@ -40,7 +40,11 @@ def written_whole(path: Path) -> Iterator[Path]:
     """
     # "." has no name to derive one from.
     target = path.absolute()
-    temporary = target.with_name(f".{target.stem}.partial-{os.getpid()}-{_machine()}{target.suffix}")
+    # A file system takes 255 bytes, and a name that has nearly so many must not grow.
+    is_short = len(os.fsencode(target.name)) <= 200
+    stem = target.stem if is_short else hashlib.blake2b(os.fsencode(target.name), digest_size=16).hexdigest()
+    suffix = target.suffix if is_short else target.suffix[:20]
+    temporary = target.with_name(f".{stem}.partial-{os.getpid()}-{_machine()}{suffix}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         _sweep(target.parent)
@@ -213,8 +217,10 @@ def make_folder(path: Path) -> Path:
     try:
         path.mkdir(parents=True, exist_ok=True)
         probe = path / f".writable-{os.getpid()}"
-        probe.touch()
-        probe.unlink()
+        try:
+            probe.touch()
+        finally:  # Ctrl-C may come between the two.
+            probe.unlink(missing_ok=True)
     except OSError as fault:
         raise OutputError(f"{path}: not a writable folder: {fault.strerror or fault}; choose another --out") from fault
     return path

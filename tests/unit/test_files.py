@@ -144,3 +144,23 @@ def test_a_folder_left_by_a_process_of_the_same_id_is_no_obstacle(tmp_path: Path
     with written_whole(tmp_path / "a") as temporary:
         temporary.mkdir()
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_names_of_any_length_that_a_file_may_have(tmp_path: Path) -> None:
+    for name in ("n" * 251 + ".txt", "é" * 127, f"{'n' * 100}.{'s' * 150}"):
+        write_text(tmp_path / name, "whole")
+        assert [path.name for path in tmp_path.iterdir()] == [name]
+        (tmp_path / name).unlink()
+
+
+def test_a_stop_while_a_folder_is_tried_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch = Path.touch
+
+    def stopped(path: Path) -> None:
+        touch(path)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "touch", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        make_folder(tmp_path)
+    assert list(tmp_path.iterdir()) == []
