@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NoReturn
 
 import torch
 from torch import Tensor
@@ -41,8 +42,16 @@ def require_finite(weights: Mapping[str, Tensor], labels: LabelSet | None, where
         >>> require_finite(model.state_dict(), BDD100K_DRIVABLE, "runs/lite")
     """
     name = next((name for name, tensor in weights.items() if not is_finite(tensor)), None)
-    if name is None:
-        return
+    if name is not None:
+        refuse_not_finite(name, labels, where)
+
+
+def refuse_not_finite(name: str, labels: LabelSet | None, where: str) -> NoReturn:
+    """Say that weights of a name are no numbers.
+
+    Raises:
+        CheckpointError: always.
+    """
     fallback = ""
     if labels is not None and labels.background_id is None:
         fallback = ", and its classes have no background to fall back on"

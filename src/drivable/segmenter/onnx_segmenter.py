@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivable.errors import CheckpointError, ConfigError
+from drivable.reading import reading
 from drivable.segmenter.description import KEY, ExportDescription
 from drivable.segmenter.exported import ExportedSegmenter
+from drivable.segmenter.onnx_check import checked_onnx, require_finite_onnx
 from drivable.segmenter.protocol import Image
 from drivable.segmenter.runtimes import first_line, need, num_cores
 
@@ -35,9 +37,17 @@ class OnnxSegmenter(ExportedSegmenter):
     """
 
     def __init__(self, path: Path, device: str = "auto", num_threads: int | None = None) -> None:
+        need("onnxruntime", "running .onnx files")
+        if not path.exists():
+            raise CheckpointError(f"{path}: no such file")
+        with reading(path, CheckpointError, "cannot read it as an exported graph", "export it again"):
+            model = checked_onnx(path)
+            metadata = {entry.key: entry.value for entry in model.metadata_props}
+            description = ExportDescription.from_json(metadata.get(KEY), path)
+            require_finite_onnx(model, description.labels, str(path))
+        del model
         self._session = open_session(path, device, num_threads)
-        metadata = self._session.get_modelmeta().custom_metadata_map
-        super().__init__(path, ExportDescription.from_json(metadata.get(KEY), path))
+        super().__init__(path, description)
         self._input = self._session.get_inputs()[0].name
 
     @property

@@ -7,16 +7,19 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
+from xml.parsers import expat
 
 import numpy as np
 from numpy.typing import NDArray
 
-from drivable.errors import CheckpointError, ConfigError
+from drivable.errors import CheckpointError, ConfigError, one_line
+from drivable.models.finite import refuse_not_finite
+from drivable.reading import check_limit, open_regular, reading, require_regular
 from drivable.segmenter.description import KEY, ExportDescription
 from drivable.segmenter.exported import ExportedSegmenter
 from drivable.segmenter.openvino_resize import resize_in_int8
 from drivable.segmenter.protocol import Image
-from drivable.segmenter.runtimes import first_line, need, num_cores
+from drivable.segmenter.runtimes import need, num_cores
 
 # Each holds the weights once more.
 _MOST_FIXED = 4
@@ -53,15 +56,16 @@ class OpenVINOSegmenter(ExportedSegmenter):
     ) -> None:
         core = openvino_core()
         for file in (path, path.with_suffix(".bin")):
-            if not file.is_file():
+            if not file.exists():
                 raise CheckpointError(f"{file}: no such file; OpenVINO needs .xml and .bin side by side")
-        # Everything: its errors are bare RuntimeErrors.
-        try:
+        with reading(path, CheckpointError, "OpenVINO cannot read it", "export it again"):
+            require_regular(path.with_suffix(".bin"))
+            check_graph_text(path)
             graph = core.read_model(path)
-        except Exception as fault:
-            raise CheckpointError(f"{path}: OpenVINO cannot read it: {first_line(fault)}") from fault
-        text = graph.get_rt_info(KEY).astype(str) if graph.has_rt_info(KEY) else None
-        super().__init__(path, ExportDescription.from_json(text, path))
+            text = graph.get_rt_info(KEY).astype(str) if graph.has_rt_info(KEY) else None
+            description = ExportDescription.from_json(text, path)
+            _require_finite(graph, description, path)
+        super().__init__(path, description)
         self._graph = graph
         about = self.description
         floats = about.rest if about.precision == "int8" else about.precision
@@ -113,6 +117,50 @@ class OpenVINOSegmenter(ExportedSegmenter):
         if self._free is None:
             self._free = _in_one(compile_graph(self._graph, *self._options))
         return self._free
+
+
+def check_graph_text(path: Path) -> None:
+    """Refuse the text of a graph that OpenVINO's own parser would not survive, or that holds what is no number.
+
+    Raises:
+        ValueError: where it declares a document type or entities, or a number that is none.
+        DataError: where it is nested more deeply than ``DRIVABLE_MAX_DEPTH``.
+        xml.parsers.expat.ExpatError: where it is not XML.
+    """
+    depth = 0
+    parser = expat.ParserCreate()
+
+    def begin(name: str, attributes: dict[str, str]) -> None:
+        nonlocal depth
+        depth += 1
+        check_limit("DRIVABLE_MAX_DEPTH", depth, "levels of nesting")
+        for key, value in attributes.items() if name == "data" else ():
+            if value.strip().lstrip("+-").lower() in ("nan", "inf", "infinity"):
+                raise ValueError(
+                    f"{one_line(key, 80)} is {one_line(value, 24)}, which tells nothing of what is drivable"
+                )
+
+    def end(name: str) -> None:
+        nonlocal depth
+        depth -= 1
+
+    def refuse(*_: object) -> None:
+        raise ValueError("declares a document type, which no export of this tool does")
+
+    parser.StartElementHandler, parser.EndElementHandler = begin, end
+    parser.StartDoctypeDeclHandler = refuse
+    with open_regular(path) as stream:
+        parser.ParseFile(stream)
+
+
+def _require_finite(graph: Any, description: ExportDescription, path: Path) -> None:
+    for node in graph.get_ops():
+        if node.get_type_name() != "Constant" or not node.get_element_type().is_real():
+            continue
+        # Of what numpy has no type for, such as bfloat16, a copy.
+        values = node.get_data(dtype=np.float32)
+        if not np.isfinite(values).all():
+            refuse_not_finite(node.get_friendly_name(), description.labels, str(path))
 
 
 def _in_one(compiled: Any) -> _Runner:

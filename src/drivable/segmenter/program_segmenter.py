@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 from typing import Any
-from zipfile import is_zipfile
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from drivable.errors import CheckpointError, ConfigError
-from drivable.segmenter.description import KEY, ExportDescription
+from drivable.models.finite import require_finite
+from drivable.reading import reading
+from drivable.segmenter.description import ExportDescription
 from drivable.segmenter.devices import find_device
 from drivable.segmenter.exported import ExportedSegmenter
 from drivable.segmenter.protocol import Image
-from drivable.segmenter.runtimes import first_line
+from drivable.segmenter.torch_archives import checked_program, checked_script
 
 TORCHSCRIPT, PROGRAM = ".torchscript", ".pt2"
 
@@ -37,24 +39,25 @@ class ProgramSegmenter(ExportedSegmenter):
     """
 
     def __init__(self, path: Path, device: str = "auto") -> None:
-        if not path.is_file():
+        if not path.exists():
             raise CheckpointError(f"{path}: no such file")
-        if not is_zipfile(path):  # Torch would print a traceback of its own.
-            raise CheckpointError(f"{path}: damaged, or not a file that torch can read; export it again")
         if path.suffix == PROGRAM and device not in ("auto", "cpu"):
             raise ConfigError(f"{path}: a .pt2 runs where it was exported, on the CPU; got device '{device}'")
         self._device = torch.device("cpu") if path.suffix == PROGRAM else find_device(device)
-        extra = {KEY: ""}
-        # Everything: a damaged file fails wherever the parser happens to stumble.
-        try:
+        hint = "take files of people that you trust, or export the checkpoint again"
+        with reading(path, CheckpointError, "damaged, or not a file that this tool exported", hint):
+            archive, text = (checked_program if path.suffix == PROGRAM else checked_script)(path)
+        description = ExportDescription.from_json(text, path)
+        with reading(path, CheckpointError, "torch cannot read it", "export it again with this release of torch"):
             if path.suffix == PROGRAM:
-                self._module: Any = torch.export.load(path, extra_files=extra).module()
+                program = torch.export.load(archive)
+                constants: dict[str, Any] = {**program.state_dict, **program.constants}
+                self._module: Any = program.module()
             else:
-                self._module = torch.jit.load(path, map_location=self._device, _extra_files=extra)  # type: ignore[no-untyped-call]
-        except Exception as fault:
-            raise CheckpointError(f"{path}: torch cannot read it: {first_line(fault)}") from fault
-        text: Any = extra[KEY]  # TorchScript gives bytes.
-        super().__init__(path, ExportDescription.from_json(text.decode() if isinstance(text, bytes) else text, path))
+                self._module = torch.jit.load(archive, map_location=self._device)  # type: ignore[no-untyped-call]
+                constants = _constants(self._module)
+        require_finite(constants, description.labels, str(path))
+        super().__init__(path, description)
 
     @property
     def runtime(self) -> str:
@@ -71,3 +74,14 @@ class ProgramSegmenter(ExportedSegmenter):
         """See :meth:`ExportedSegmenter.run`."""
         answer = self._module(torch.from_numpy(np.ascontiguousarray(images)).to(self._device))
         return np.asarray(answer.cpu().numpy())
+
+
+def _constants(module: Any) -> dict[str, torch.Tensor]:
+    """All that a traced module computes with: its weights, and the numbers in its code."""
+    found = dict(chain(module.named_parameters(), module.named_buffers()))
+    graph = module.inlined_graph  # Its nodes do not outlive it.
+    for node in graph.findAllNodes("prim::Constant"):
+        value = node.output().toIValue()
+        if isinstance(value, float | torch.Tensor):
+            found[f"constant {node.output().debugName()}"] = torch.as_tensor(value)
+    return found
