@@ -161,6 +161,18 @@ def test_frames_of_one_time_stay_in_order(tmp_path: Path) -> None:
     assert found[2] == 1
 
 
+@pytest.mark.parametrize("seconds", [10**6, 10**30])
+@pytest.mark.parametrize("is_last", [False, True])
+def test_frames_that_no_mp4_can_hold_are_refused(seconds: int, is_last: bool, tmp_path: Path) -> None:
+    with (
+        pytest.raises(OutputError, match=r"film\.mp4: no MP4 shows one frame for more than 6\.6 hours"),
+        video_writer(tmp_path / "film.mp4", SIZE, Fraction(25)) as append,
+    ):
+        append(Frame(corners(), Fraction(0), Fraction(seconds if is_last else 1)))
+        append(Frame(corners(), Fraction(seconds), Fraction(1)))
+    assert not list(tmp_path.iterdir())
+
+
 # Shapes.
 
 

@@ -39,12 +39,16 @@ _CONTAINERS = "mov,matroska,avi,mpeg,mpegts,mpegvideo"
 _HEADER_STATES_END = ("mov", "matroska", "avi")
 # A header rounds.
 _TOLERATED_SECONDS, _TOLERATED_SHARE = Fraction(1, 2), Fraction(1, 50)
+# Seconds for which a last frame may stand.
+_LONGEST_HELD = Fraction(3600)
 # An index and tags follow the last frame.
 _TOLERATED_UNREAD = 0.1
 # Seconds; a time that goes back by more belongs to a clock that was set anew.
 _JITTER = Fraction(1)
 # Packets that are looked at to tell covers from films.
 _GLANCE = 1000
+# Of a second; and how many MP4 counts from one frame to the next.
+_USUAL_TICKS, _MOST_TICKS = 90_000, 2**31 - 1
 # FFmpeg's numbers of matrices between RGB and YUV.
 _BT709, _BT601 = 1, 6
 _MATRICES, _NO_MATRIX = frozenset({_BT709, 4, 5, _BT601, 7, 9}), frozenset({0, 2, 3})
@@ -209,7 +213,8 @@ class _Film:
         shown, promised = last.time + last.duration - self.start, end - self.start
         is_short = promised - shown > max(_TOLERATED_SECONDS, _TOLERATED_SHARE * promised)
         # A last frame may stand for long. Frames that FFmpeg did not find are bytes that it did not read.
-        if is_short and self._last_byte < (1 - _TOLERATED_UNREAD) * num_bytes:
+        has_unread = self._last_byte < (1 - _TOLERATED_UNREAD) * num_bytes
+        if is_short and (has_unread or promised - shown > _LONGEST_HELD):
             raise DataError(
                 f"{self.where}: the video ends after {float(shown):.1f} of {float(promised):.1f} seconds; {_REMEDY}"
             )
@@ -376,7 +381,7 @@ def video_writer(
             needs even sizes; frames of another size are scaled to it.
         fps: frames per second, on average.
         pixel_aspect: width over height of a pixel as shown.
-        time_base: seconds that all times are multiples of, so that they are kept exactly; otherwise to 1/90,000.
+        time_base: seconds that all times are multiples of, so that they are kept exactly; finer ones to 1/90,000.
 
     Raises:
         OutputError: where the place is not writable, the disk is full or H.264 knows no such frames.
@@ -386,7 +391,7 @@ def video_writer(
         ...     write(Frame(pixels, time=Fraction(0), duration=Fraction(1, 25)))
     """
     odd_row, odd_column = size[0] % 2, size[1] % 2
-    matrix = _usual_matrix(*size)
+    where, matrix = one_line(str(path), 1000), _usual_matrix(*size)
     ticks = _ticks_per_second(time_base)
     converter, start, last = VideoReformatter(), None, -1
     with written_whole(path) as temporary, _muxer(temporary) as container:
@@ -405,8 +410,13 @@ def video_writer(
             if odd_row or odd_column:
                 pixels = np.pad(pixels, ((0, odd_row), (0, odd_column), (0, 0)), mode="edge")
             start = frame.time if start is None else start
-            last = max(last + 1, round((frame.time - start) * ticks))
-            with reading(one_line(str(path), 1000), OutputError, "cannot be written as H.264"):
+            before, last = last, max(last + 1, round((frame.time - start) * ticks))
+            duration = max(1, round(frame.duration * ticks))
+            if max(last - before, duration) > _MOST_TICKS:
+                raise OutputError(
+                    f"{where}: no MP4 shows one frame for more than {_MOST_TICKS / ticks / 3600:.1f} hours"
+                )
+            with reading(where, OutputError, "cannot be written as H.264"):
                 encoded = converter.reformat(
                     VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24"),
                     format="yuv420p",
@@ -414,11 +424,11 @@ def video_writer(
                     dst_color_range=ColorRange.MPEG,
                 )
                 encoded.pts, encoded.time_base = last, Fraction(1, ticks)
-                encoded.duration = max(1, round(frame.duration * ticks))
+                encoded.duration = duration
                 container.mux(stream.encode(encoded))
 
         yield write
-        with reading(one_line(str(path), 1000), OutputError, "cannot be written as H.264"):
+        with reading(where, OutputError, "cannot be written as H.264"):
             container.mux(stream.encode())
             container.close()
 
@@ -429,7 +439,7 @@ def _muxer(path: Path) -> OutputContainer:
 
 
 def _ticks_per_second(time_base: Fraction | None) -> int:
-    ticks = (time_base or Fraction(1, 90_000)).denominator
+    ticks = (time_base or Fraction(1, _USUAL_TICKS)).denominator
     while ticks < 10_000:
         ticks *= 2
-    return min(ticks, 1_000_000)
+    return ticks if ticks < 100_000 else _USUAL_TICKS
