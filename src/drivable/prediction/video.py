@@ -434,7 +434,6 @@ def video_writer(
 
 
 def _muxer(path: Path) -> OutputContainer:
-    # "+" keeps what the muxer does by default: colours are told in the container too.
     return av.open(f"file:{path}", "w", format="mp4", options={"movflags": "+faststart"})
 
 
