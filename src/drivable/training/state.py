@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -80,6 +81,7 @@ def _check_form(state: Any) -> None:
             here = here[key]
         if not isinstance(here, kind):
             raise DataError(f"{'.'.join(keys)} is {one_line(here, 40)}")
+    json.dumps([state[_KEY]["recipe"], state[_KEY]["labels"]])  # Plain values, which can be compared.
     position = state["lr_schedulers"][0]["last_epoch"]
     if not isinstance(position, int) or position < 0 or state["callbacks"][_FOLDER]["loader"]["num_batches"] < 0:
         raise DataError("a negative position")
@@ -127,7 +129,7 @@ def position_of(state: dict[str, Any]) -> Position:
     return Position(
         num_steps_done=state["lr_schedulers"][0]["last_epoch"],
         num_steps=told["num_steps"],
-        epochs=told["recipe"].get("training", {}).get("epochs"),
+        epochs=_flat(told["recipe"]).get("training.epochs"),
         num_epochs_done=len(history_of(state)),
         global_step=state["global_step"],
     )

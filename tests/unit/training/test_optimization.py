@@ -5,7 +5,7 @@ import torch
 
 from drivable.config import load_recipe
 from drivable.models import build_model, default_spec
-from drivable.training.optimization import build_optimizer, build_schedule
+from drivable.training.optimization import build_optimizer, build_schedule, set_position
 
 
 @pytest.mark.parametrize("name", ["adam", "adamw", "sgd", "adagrad"])
@@ -58,3 +58,33 @@ def test_one_cycle_of_few_steps(num_steps: int) -> None:
         for _ in range(num_steps - 1):
             optimizer.step()
             scheduler.step()
+
+
+@pytest.mark.parametrize("num_done", [0, 1, 24, 25, 26, 49, 50, 99])
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        "{name: one_cycle}", "{name: cosine, warmup: 0.1}", "{name: cosine_restarts, first_cycle: 0.25}",
+        "{name: cosine_restarts, first_cycle: 0.25, cycle_factor: 1}", "{name: polynomial}", "{name: constant}",
+    ],
+)  # fmt: skip
+def test_a_position_is_that_of_so_many_steps(schedule: str, num_done: int) -> None:
+    recipe = load_recipe("lite", [f"schedule={schedule}"])
+
+    def fresh() -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+        optimizer = build_optimizer(torch.nn.ModuleDict({"backbone": torch.nn.Linear(2, 2)}), recipe.optimizer)
+        return optimizer, build_schedule(optimizer, recipe.schedule, num_steps=100)
+
+    def step() -> None:
+        walked[0].step()
+        walked[1].step()
+
+    walked, set_there = fresh(), fresh()
+    for _ in range(num_done):
+        step()
+    set_position(set_there[1], num_done)
+    for _ in range(100 - num_done):
+        assert set_there[0].state_dict()["param_groups"] == walked[0].state_dict()["param_groups"]
+        step()
+        set_there[0].step()
+        set_there[1].step()
