@@ -122,8 +122,9 @@ def _is_alive(process: int) -> bool:
     return True
 
 
-def cache_file(room: str, key: str, suffix: str) -> Path:
-    """Where something that can be made again is kept for the user: below ``$XDG_CACHE_HOME`` or ``~/.cache``.
+def cache_file(room: str, key: str, suffix: str) -> Path | None:
+    """Where something that can be made again is kept for the user: below ``$XDG_CACHE_HOME`` or ``~/.cache``; ``None``
+    for a user without a home, as in a container that runs under any number.
 
     Args:
         room: folder below ``drivable/``.
@@ -134,7 +135,10 @@ def cache_file(room: str, key: str, suffix: str) -> Path:
         >>> cache_file("inspections", "/data/bdd100k", "jsonl").parent.name
         'inspections'
     """
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    try:
+        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError:
+        return None
     digest = hashlib.blake2b(key.encode(errors="surrogateescape"), digest_size=12).hexdigest()
     return home / "drivable" / room / f"{digest}.{suffix}"
 

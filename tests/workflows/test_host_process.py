@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 STATE = """
 import json, logging, os, pkgutil, signal, sys, warnings
 import av, cv2, lightning, lightning.pytorch.callbacks, lightning.pytorch.loggers, matplotlib.figure, numpy
@@ -59,6 +61,37 @@ def test_importing_every_module_changes_nothing_of_the_process(tmp_path: Path) -
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == {}
+
+
+UNKNOWN_USER = """
+import os, pwd, sys
+def unknown(*_):
+    raise KeyError("getpwuid(): uid not found: 12345")
+pwd.getpwuid = pwd.getpwnam = unknown
+from drivable.cli.main import main
+sys.argv = ["drivable", *sys.argv[1:]]
+main()
+"""
+NO_USER = ("HOME", "USER", "LOGNAME", "LNAME", "USERNAME", "XDG_CACHE_HOME", "MPLCONFIGDIR", "TORCHINDUCTOR_CACHE_DIR")
+
+
+@pytest.mark.parametrize("command", ["inspect", "train"])
+def test_a_user_without_name_and_home(rendered_data: Path, tmp_path: Path, command: str) -> None:
+    small = ["model.pretrained=null", "data.size=[32, 64]", "data.num_workers=1", "training.max_steps=1"]
+    arguments = {
+        "inspect": ["data", "inspect", str(rendered_data), "--page", "page.html", "--workers", "1"],
+        "train": ["train", "lite", "--data", str(rendered_data), *(part for key in small for part in ("--set", key))],
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", UNKNOWN_USER, *arguments[command]],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={key: value for key, value in os.environ.items() if key not in NO_USER},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
 
 
 READS = """
