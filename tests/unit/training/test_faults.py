@@ -13,8 +13,8 @@ from drivable.training.train import _memory_fault
     [
         ("DataLoader worker (pid 7) is killed by signal: Killed. ", "a data worker was killed.*data.num_workers"),
         ("DataLoader worker (pid(s) 7) exited unexpectedly", "a data worker was killed"),
-        ("DataLoader worker (pid 7) is killed by signal: Bus error. It is possible that dataloader's workers are out of "
-         "shared memory.", "shared memory.*data.num_workers=0.*--shm-size"),
+        ("DataLoader worker (pid 7) is killed by signal: Bus error. It is possible that dataloader's workers are out "
+         "of shared memory.", "shared memory.*data.num_workers=0.*--shm-size"),
         ("unable to allocate shared memory(shm) for file </torch_8334_781115108_0>: No space left on device (28)",
          "shared memory"),
         ("unable to write to file </torch_1_2_3>: No space left on device (28)", "shared memory"),
@@ -26,7 +26,7 @@ def test_data_workers(said: str, told: str) -> None:
 
 
 def test_what_a_worker_says_in_our_words_is_kept() -> None:
-    fault = DataError("Caught DataError in DataLoader worker process 0.\nTraceback\ndrivable.errors.DataError: a.png: bad")
+    fault = DataError("Caught DataError in DataLoader worker process 0.\nTrace\ndrivable.errors.DataError: a.png: bad")
     assert str(loading_fault(fault)) == "a.png: bad"
 
 
