@@ -5,6 +5,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from io import BytesIO
 from pathlib import Path
 
 import av
@@ -14,9 +15,12 @@ from av.stream import Disposition
 from av.video.reformatter import Colorspace
 from av.video.stream import VideoStream
 
+from drivable.checkpoint import Calibration
 from drivable.errors import DataError, OutputError
+from drivable.evaluation.footage import score_footage
 from drivable.labels import BDD100K_DRIVABLE
 from drivable.prediction import Frame, find_sources, predict, read_frames, read_video_info, video_writer
+from drivable.prediction.container_size import stated_bytes
 from drivable.segmenter import Image as Pixels
 from drivable.segmenter import LabelMap
 from drivable.segmenter.protocol import Origin
@@ -33,6 +37,9 @@ class AllBackground:
 
     def segment_batch(self, images: list[Pixels]) -> list[LabelMap]:
         return [np.full(image.shape[:2], 2, dtype=np.uint8) for image in images]
+
+    def probabilities(self, image: Pixels) -> np.ndarray:
+        return np.broadcast_to(np.float32([[[0]], [[0]], [[1]]]), (3, *image.shape[:2]))
 
 
 def corners(size: tuple[int, int] = SIZE) -> Pixels:
@@ -454,15 +461,17 @@ def listener() -> Iterator[socket.socket]:
         yield server
 
 
+def numbers(*values: int) -> bytes:
+    """As QuickTime writes them."""
+    return b"".join(value.to_bytes(4, "big") for value in values)
+
+
 def reference_film(address: bytes) -> bytes:
     """A QuickTime film whose frames lie elsewhere."""
 
     def box(kind: bytes, *parts: bytes) -> bytes:
         content = b"".join(parts)
         return (8 + len(content)).to_bytes(4, "big") + kind + content
-
-    def numbers(*values: int) -> bytes:
-        return b"".join(value.to_bytes(4, "big") for value in values)
 
     place = box(b"alis" if address.startswith(b"/") else b"url ", numbers(0), address, b"\0")
     described = bytes(6) + b"\0\1" + bytes(16) + b"\0\x20\0\x20" + bytes(50)
@@ -551,6 +560,54 @@ def test_zeros_in_place_of_an_end_are_noticed(suffix: str, tmp_path: Path) -> No
     film.write_bytes(content)
     with pytest.raises(DataError, match="skip-broken"):
         list(read_frames(film))
+
+
+def test_frames_that_were_guessed_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    noise = np.random.default_rng(0)
+    frames = [noise.integers(0, 255, (*SIZE, 3), dtype=np.uint8) for _ in range(40)]
+    film = write(tmp_path / "film.avi", frames, codec="mpeg4")
+    content = bytearray(film.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 20] = bytes(value ^ 0x55 for value in content[middle : middle + 20])
+    film.write_bytes(content)
+    assert sum(1 for _ in read_frames(film)) == 40
+    (message,) = caplog.messages
+    assert "film.avi: damaged at 0." in message
+
+
+@pytest.mark.parametrize(
+    ("content", "stated"),
+    [
+        (numbers(16) + b"ftyp" + bytes(8) + numbers(24) + b"mdat" + bytes(16), 40),
+        (numbers(16) + b"ftyp" + bytes(8) + numbers(24) + b"mdat" + bytes(9), 40),
+        (numbers(16) + b"ftyp" + bytes(8) + numbers(1) + b"mdat" + numbers(1, 0), 16 + 2**32),
+        (numbers(16) + b"ftyp" + bytes(8) + numbers(0) + b"mdat", None),
+        (numbers(16) + b"ftyp" + bytes(8) + b"what a recorder adds", None),
+        (numbers(8) + b"free" + numbers(7) + b"mdat", None),
+        (b"RIFF" + (4).to_bytes(4, "little") + b"AVI RIFF" + (9).to_bytes(4, "little") + b"AVIX", 30),
+        (b"RIFF" + bytes(4) + b"AVI ", None),
+        (bytes.fromhex("1a45dfa3 82 0000 18538067 420a") + bytes(5), 13 + 0x20A),
+        (bytes.fromhex("1a45dfa3 82 0000 18538067 01ffffffffffffff") + bytes(5), None),
+        (bytes.fromhex("1a45dfa3 00"), None),
+        (bytes.fromhex("1a45dfa3"), None),
+        (b"", None),
+        (b"\x47" * 188, None),
+    ],
+)
+def test_what_containers_say_of_their_size(content: bytes, stated: int | None) -> None:
+    assert stated_bytes(BytesIO(content)) == stated
+
+
+@pytest.mark.parametrize(
+    ("size", "has_motion"), [((12, 100), False), ((40, 16), False), ((1, 1), False), ((48, 64), True)]
+)
+def test_narrow_frames_have_no_motion(size: tuple[int, int], has_motion: bool) -> None:
+    """OpenCV's optical flow crashes on them."""
+    calibration = Calibration(temperature=1, threshold=0.5, accuracy=0.9, fitted_on="nothing")
+    frames = [corners(size) if min(size) > 1 else np.zeros((*size, 3), dtype=np.uint8) for _ in range(3)]
+    found = score_footage(AllBackground(), calibration, frames, are_consecutive=True)
+    assert found.num_frames == 3
+    assert np.isnan(found.flicker.value) == (not has_motion)
 
 
 def test_damaged_films_leave_no_threads_and_no_files_behind(tmp_path: Path) -> None:

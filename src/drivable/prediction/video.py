@@ -6,6 +6,7 @@ reference films lead nowhere.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -31,6 +32,7 @@ from drivable.files import written_whole
 from drivable.prediction.container_size import stated_bytes
 from drivable.reading import check_size, limit, open_regular, reading
 
+_log = logging.getLogger(__name__)
 _REMEDY = "copy it again, or take what is there with --skip-broken"
 # FFmpeg refuses frames of too many pixels without a word where no header says their size.
 _DOUBT = "was its recording or copy cut off, or are its frames larger than DRIVABLE_MAX_PIXELS?"
@@ -164,6 +166,7 @@ class _Film:
         fps = Fraction(stream.average_rate or stream.guessed_rate or 25)
         self.fps = fps if Fraction(1, 3600) <= fps <= 1000 else Fraction(25)
         self._last_byte = 0
+        self._has_warned = False
 
     def decoded(self) -> Iterator[VideoFrame]:
         """All frames, as FFmpeg gives them.
@@ -176,8 +179,20 @@ class _Film:
             for packet in self.container.demux():
                 if packet.pos is not None:
                     self._last_byte = max(self._last_byte, packet.pos + packet.size)
-                if packet.stream.index == self.stream.index:  # Those that flush a decoder have no other index.
-                    yield from self.stream.decode(packet)
+                if (
+                    packet.stream.index == self.stream.index
+                ):  # Of the stream: a packet that flushes has none of its own.
+                    for frame in self.stream.decode(packet):
+                        self._warn_of(frame)
+                        yield frame
+
+    def _warn_of(self, frame: VideoFrame) -> None:
+        """Say once a film that FFmpeg made up a part of a damaged frame."""
+        if frame.is_corrupt and not self._has_warned:
+            self._has_warned = True
+            _log.warning(
+                "%s: damaged at %.1f seconds, and what is missing there was guessed", self.where, frame.time or 0
+            )
 
     def stated_end(self) -> Fraction | None:
         """Second at which the stream ends, on the film's clock, where the header says so."""
