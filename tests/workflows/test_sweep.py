@@ -9,7 +9,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from drivable.config import load_study
+from drivable.config import Recipe, load_study
 from drivable.errors import ConfigError, DrivableError
 from drivable.training import resumed_recipe, sweep, train
 from drivable.training.module import SegmentationTraining
@@ -140,3 +140,23 @@ def test_faults_of_a_study(tmp_path: Path, changes: dict[str, object], message: 
         load_study(write_study(tmp_path, **changes))
     with pytest.raises(ConfigError, match="not readable"):
         load_study(tmp_path / "missing.yaml")
+
+
+def test_any_fault_of_a_run_is_its_own(rendered_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = load_study(write_study(tmp_path, runs={"bad": {}, "wrong": {"seed": 2}, "large": {"seed": 3}}))
+    faults = {1: RuntimeError("sizes\ndiffer"), 2: ConfigError("not for these data"), 3: DrivableError("out of memory")}
+
+    def fails(recipe: Recipe, folder: Path, resume: bool) -> None:
+        raise faults[recipe.seed]
+
+    monkeypatch.setattr(sweep_module, "train", fails)
+    rows = sweep(study, rendered_data, tmp_path / "out")
+    assert [row.fault for row in rows] == ["RuntimeError: sizes differ", "not for these data", "out of memory"]
+    assert "RuntimeError: sizes differ" in (tmp_path / "out/study.md").read_text()
+
+
+def test_a_class_without_a_score_is_a_dash(tmp_path: Path) -> None:
+    row = sweep_module.StudyRow("a", {}, tmp_path, {"val_strict3": 0.5, "val_iou_direct": None, "val_loss": None})
+    assert row.to_row() == {
+        "run": "a", "strict3 (%)": 50.0, "IoU direct (%)": None, "changes": "{}", "folder": tmp_path.name,
+    }  # fmt: skip
