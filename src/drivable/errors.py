@@ -133,3 +133,14 @@ def shown_address(text: str) -> str:
 def _hide_values(found: re.Match[str]) -> str:
     pairs = (pair.partition("=") for pair in found[2].split("&"))
     return f"{found[1]}?" + "&".join(f"{key}=***" if equals else "***" for key, equals, _ in pairs)
+
+
+def plot_text(value: object) -> str:
+    """A text of a user or a file as matplotlib is to show it: as it is, not as a formula, and in the legend too.
+
+    Example:
+        >>> print(plot_text("$5"))
+        \\$5
+    """
+    text = one_line(value, 80).replace("$", r"\$")
+    return f" {text}" if text.startswith("_") else text  # Such labels are left out of legends.

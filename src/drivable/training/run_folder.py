@@ -21,6 +21,7 @@ from torch import Tensor
 from drivable.checkpoint import BEST, LAST, Checkpoint, Preprocessing, save_checkpoint
 from drivable.config import Recipe
 from drivable.data import RoadLoader
+from drivable.errors import plot_text
 from drivable.files import write_text, written_whole
 from drivable.training.module import SegmentationTraining
 
@@ -211,7 +212,7 @@ def write_curves(path: Path, history: list[dict[str, float]]) -> None:
     for key in (key for key in history[-1] if key.startswith("val_iou_") or key == "val_strict3"):
         style: dict[str, Any] = {"linewidth": 2.5, "color": "black"} if key == "val_strict3" else {}
         values = [row.get(key, float("nan")) for row in history]
-        iou.plot(epochs, values, marker=".", label=key.removeprefix("val_"), **style)
+        iou.plot(epochs, values, marker=".", label=plot_text(key.removeprefix("val_")), **style)
     rate.plot(epochs, [row["learning_rate"] for row in history], marker=".", label="learning rate")
     for axes, title in ((loss, "Loss"), (iou, "Validation IoU"), (rate, "Learning rate at the epoch's end")):
         axes.set(title=title, xlabel="epoch")

@@ -14,7 +14,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from drivable.config import Recipe, Study, with_data_path
-from drivable.errors import ConfigError, DrivableError, one_line
+from drivable.errors import ConfigError, DrivableError, one_line, plot_text
 from drivable.files import make_folder, write_json, write_table, written_whole
 from drivable.models.cost import model_cost
 from drivable.training.run_folder import RECIPE, STATE
@@ -210,12 +210,12 @@ def _plot(study: Study, rows: list[StudyRow]) -> Figure:
         axes.invert_yaxis()
         axes.margins(x=0.12)
         axes.set_xlabel(f"{_column(SCORE)} on val (%)")
-    figure.suptitle(study.question or study.name)
+    figure.suptitle(plot_text(study.question or study.name))
     return figure
 
 
 def _place(value: Any) -> Any:
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else json.dumps(value)
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else plot_text(json.dumps(value))
 
 
 def _column(key: str) -> str:
