@@ -1,7 +1,9 @@
+import io
+
 import numpy as np
 import pytest
 
-from drivable.errors import ConfigError, nearest_match
+from drivable.errors import ConfigError, nearest_match, plot_text
 from drivable.labels import BDD100K_DRIVABLE, LabelSet
 
 
@@ -90,3 +92,17 @@ def test_what_is_no_number_is_never_more_probable_than_the_background(background
                 assert (answer[:, :25] == rest).all()
                 assert (answer[:, 25:] == before[:, 25:]).all()
     assert (labels.most_probable(np.full((3, 2, 2), 1 / 3)) == rest).all()
+
+
+@pytest.mark.parametrize("text", [r"$\frac{$", "a $x$ b", r"\$", "_hidden", "$", "two\nlines", r"$\\$$"])
+def test_no_text_of_a_user_is_a_formula(text: str) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure()
+    axes = figure.subplots()
+    axes.plot([0, 1], label=plot_text(text))
+    axes.set(title=plot_text(text), xlabel=plot_text(text))
+    axes.annotate(plot_text(text), (0, 0))
+    legend = axes.legend()
+    figure.savefig(io.BytesIO())
+    assert len(legend.get_texts()) == 1

@@ -17,7 +17,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from drivable.checkpoint import load_checkpoint, save_checkpoint
+from drivable.checkpoint import find_checkpoint, load_checkpoint, save_checkpoint
 from drivable.cli.tables import format_cell
 from drivable.data.rendered import render_drive
 
@@ -404,3 +404,30 @@ def test_real_pictures_from_pack_to_overlay(run: Run, real_data: Path, tmp_path:
     picture = min((native / "images/100k/val").iterdir())
     assert run("predict", picture, "--model", folder, "--out", tmp_path / "seen")[0] == 0
     assert Image.open(tmp_path / f"seen/label_maps/{picture.stem}.png").size == (1280, 720)
+
+
+def test_a_recipe_of_another_release_stops_nothing(run: Run, rendered_data: Path, tmp_path: Path) -> None:
+    lite = load_checkpoint(find_checkpoint("drivable-lite"))
+    recipe = {"a key of tomorrow": 1, "data": {"path": "/home/somebody", "another": [2]}, "training": None}
+    model = tmp_path / "other.safetensors"
+    save_checkpoint(model, replace(lite, recipe=recipe))
+    image = next((rendered_data / "images/100k/test").iterdir())
+    for command in (
+        ("predict", image, "--model", model, "--out", tmp_path / "seen"),
+        ("evaluate", model, "--data", rendered_data, "--split", "test", "--out", tmp_path / "report"),
+        ("export", model, "--size", "64x96", "--out", tmp_path / "small.safetensors"),
+        ("average", model, model, "--out", tmp_path / "both.safetensors"),
+    ):
+        code, _, error = run(*command)
+        assert code == 0, error
+    passed_on = load_checkpoint(tmp_path / "small.safetensors").recipe
+    assert passed_on == {**recipe, "data": {"path": None, "another": [2]}}
+
+
+@pytest.mark.parametrize("verb", ["compare", "average", "calibrate", "export"])
+def test_a_command_that_needs_a_checkpoint_says_so(run: Run, tmp_path: Path, verb: str) -> None:
+    options = {"average": ["--out", "x"], "calibrate": ["--data", tmp_path], "export": ["--out", tmp_path / "x.onnx"]}
+    code, _, error = run(verb, "lite.xml", *options.get(verb, []))
+    assert code == 2
+    assert error.count("\n") == 1
+    assert "lite.xml: an exported file; expected the model that it was exported from" in error

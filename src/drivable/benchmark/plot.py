@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import ScalarFormatter
 
 from drivable.benchmark.measure import Row
+from drivable.errors import plot_text
 from drivable.files import written_whole
 
 
@@ -41,7 +42,7 @@ def write_pareto_plot(path: Path, rows: Sequence[Row]) -> None:
         if row.strict3 is None:
             continue
         label = f"{Path(row.model).name}, {row.runtime}, {row.precision}"
-        axes.scatter(row.p50_ms, 100 * row.strict3, s=20 + 3 * row.size_mib, alpha=0.7, label=label)
+        axes.scatter(row.p50_ms, 100 * row.strict3, s=20 + 3 * row.size_mib, alpha=0.7, label=plot_text(label))
     front = pareto_front(rows)
     axes.step([row.p50_ms for row in front], [100 * (row.strict3 or 0) for row in front], where="post", alpha=0.5)
     axes.set(xlabel="ms per picture here (median)", ylabel="strict3 (%)", xscale="log", title="Score against time")

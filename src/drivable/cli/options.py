@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from drivable.errors import ConfigError
+from drivable.errors import ConfigError, one_line
+from drivable.reading import check_size, reading
 
 if TYPE_CHECKING:
     from drivable.data import RoadData
@@ -57,10 +58,11 @@ def parse_size(text: str) -> tuple[int, int]:
     Raises:
         ConfigError: where the text is no size.
     """
-    match = re.fullmatch(r"(\d+)x(\d+)", text)
-    if match is None or min(int(match[1]), int(match[2])) < 1:
-        raise ConfigError(f"size '{text}': expected HEIGHTxWIDTH in pixels, such as 360x640")
-    return int(match[1]), int(match[2])
+    match = re.fullmatch(r"([0-9]{1,9})x([0-9]{1,9})", text)
+    if match is None:
+        raise ConfigError(f"size '{one_line(text)}': expected HEIGHTxWIDTH in pixels, such as 360x640")
+    with reading("--size", ConfigError, hint="expected HEIGHTxWIDTH in pixels, such as 360x640"):
+        return check_size(int(match[1]), int(match[2]))
 
 
 def parse_camera(text: str) -> GroundCamera:

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import ScalarFormatter
 
 from drivable.checkpoint import Checkpoint
-from drivable.errors import DataError
+from drivable.errors import DataError, plot_text
 from drivable.evaluation.evaluate import Evaluation
 from drivable.files import write_table, written_whole
 from drivable.metrics import PROTOCOLS, PairedTest, paired_test
@@ -180,7 +180,7 @@ def _plot(models: Sequence[ComparedModel]) -> Figure:
             continue
         axes.scatter(model.latency_ms, 100 * score, s=20 + 3 * model.weights_mib, alpha=0.6)
         axes.annotate(
-            f"{model.name} ({model.weights_mib:.0f} MiB)",
+            plot_text(f"{model.name} ({model.weights_mib:.0f} MiB)"),
             (model.latency_ms, 100 * score),
             textcoords="offset points",
             xytext=(6, 6),

@@ -16,6 +16,7 @@ from PIL import Image
 from drivable.data.overlay import ERROR_COLORS
 from drivable.data.pictures import Pixels, resize_image
 from drivable.data.samples import Sample
+from drivable.errors import plot_text
 from drivable.evaluation.evaluate import Evaluation
 from drivable.evaluation.gallery import Exhibit, exhibits
 from drivable.evaluation.label_errors import KINDS, SURE, suspects
@@ -158,7 +159,9 @@ def _distribution_plot(evaluation: Evaluation) -> Figure:
         values = np.sort(ious[present[:, k], k])
         if values.size:
             share = 1 - np.arange(values.size) / values.size
-            axes.step(values, share, where="pre", label=f"{name} ({values.size})", color=np.array(color) / 255)
+            axes.step(
+                values, share, where="pre", label=plot_text(f"{name} ({values.size})"), color=np.array(color) / 255
+            )
     axes.set(xlabel="IoU", ylabel="share of pictures that reach it", xlim=(0, 1), ylim=(0, 1.02))
     axes.set_title("Pictures with the class, by its IoU")
     axes.grid(alpha=0.3)

@@ -208,7 +208,7 @@ def write_curves(path: Path, history: list[dict[str, float]]) -> None:
     figure = Figure(figsize=(12, 3.6), layout="constrained")
     loss, iou, rate = figure.subplots(1, 3)
     for name in ("train_loss", "val_loss"):
-        loss.plot(epochs, [row.get(name, float("nan")) for row in history], marker=".", label=name)
+        loss.plot(epochs, [row.get(name, float("nan")) for row in history], marker=".", label=plot_text(name))
     for key in (key for key in history[-1] if key.startswith("val_iou_") or key == "val_strict3"):
         style: dict[str, Any] = {"linewidth": 2.5, "color": "black"} if key == "val_strict3" else {}
         values = [row.get(key, float("nan")) for row in history]

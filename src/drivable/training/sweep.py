@@ -199,7 +199,7 @@ def _plot(study: Study, rows: list[StudyRow]) -> Figure:
         panels = figure.subplots(1, len(study.search), sharey=True, squeeze=False)[0]
         for axes, (key, spec) in zip(panels, study.search.items(), strict=True):
             axes.scatter([_place(row.changes[key]) for row in rows], scores)
-            axes.set(xlabel=key, xscale="log" if getattr(spec, "log", False) else "linear")
+            axes.set(xlabel=plot_text(key), xscale="log" if getattr(spec, "log", False) else "linear")
             axes.grid(alpha=0.3)
         panels[0].set_ylabel(f"{_column(SCORE)} (%)")
     else:

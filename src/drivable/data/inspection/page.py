@@ -19,7 +19,7 @@ from drivable.data.layouts.road_data import RoadData
 from drivable.data.overlay import draw_overlay, picture_sheet
 from drivable.data.pictures import Pixels, resize_image
 from drivable.data.samples import Sample, read_pair
-from drivable.errors import DataError, one_line
+from drivable.errors import DataError, plot_text
 from drivable.files import write_text
 from drivable.labels import LabelSet
 
@@ -102,7 +102,7 @@ def _shares_plot(found: Inspection, labels: LabelSet) -> bytes:
     figure = Figure(figsize=(10, max(1.6, 0.35 * labels.num_classes)), layout="constrained")
     axes = figure.subplots()
     colors = [tuple(value / 255 for value in color) for color in labels.colors]
-    names = [_plain(name) for name in found.class_shares]
+    names = [plot_text(name) for name in found.class_shares]
     bars = axes.barh(names, list(found.class_shares.values()), color=colors, edgecolor="#555")
     axes.bar_label(bars, [f"{share:.1%}" for share in found.class_shares.values()], padding=3)
     axes.invert_yaxis()
@@ -114,7 +114,7 @@ def _slices_plot(found: Inspection, labels: LabelSet) -> bytes:
     """Share of all classes but the background, by attribute and value."""
     names = [name for name in labels.names if name != labels.background]
     rows = [
-        (_plain(f"{attribute}: {value} ({values['num_pictures']:.0f})"), [values[name] for name in names])
+        (plot_text(f"{attribute}: {value} ({values['num_pictures']:.0f})"), [values[name] for name in names])
         for attribute, by_value in found.slices.items()
         for value, values in by_value.items()
     ]
@@ -124,7 +124,7 @@ def _slices_plot(found: Inspection, labels: LabelSet) -> bytes:
     for index, name in enumerate(names):
         shares = np.array([shares[index] for _, shares in rows])
         color = tuple(value / 255 for value in labels.colors[labels.names.index(name)])
-        axes.barh([row for row, _ in rows], shares, left=left, color=color, edgecolor="#555", label=_plain(name))
+        axes.barh([row for row, _ in rows], shares, left=left, color=color, edgecolor="#555", label=plot_text(name))
         left += shares
     axes.invert_yaxis()
     axes.set(xlabel="share of the labelled pixels")
@@ -139,11 +139,6 @@ def _brightness_plot(found: Inspection) -> bytes:
     axes.hist(found.brightness, bins=64, range=(0, 255), color="#777")
     axes.set(xlabel="mean grey of a picture, 0 to 255", ylabel="pictures")
     return _png(figure)
-
-
-def _plain(text: str) -> str:
-    """Text that matplotlib shows as it is, not as a formula."""
-    return one_line(text, 80).replace("$", r"\$")
 
 
 def _png(figure: Figure) -> bytes:
