@@ -2,11 +2,14 @@
 
 import json
 import multiprocessing
+import os
 import threading
 import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
 import torch
 from typer.testing import CliRunner
@@ -118,7 +121,7 @@ def test_what_cannot_be_timed_is_said(tmp_path: Path, onnx_file: Path) -> None:
     )
     with pytest.raises(CheckpointError, match="three channels"):
         foreign(path)
-    with pytest.raises(CheckpointError, match="no such file"):
+    with pytest.raises(CheckpointError, match="No such file"):
         foreign(tmp_path / "none.onnx")
     path = tmp_path / "four.onnx"
     torch.onnx.export(
@@ -134,6 +137,45 @@ def test_what_cannot_be_timed_is_said(tmp_path: Path, onnx_file: Path) -> None:
     for options in (["--plot", "plot.png"], ["--plot", "plot.xyz", "--data", "."], ["--size", "8x8"]):
         result = CliRunner().invoke(app, ["benchmark", "lite", *options])
         assert isinstance(result.exception, ConfigError)
+
+
+def write_convolution(path: Path, location: str) -> None:
+    """An ONNX file of another tool, whose kernel lies at a place of its choice."""
+    kernel = onnx.numpy_helper.from_array(np.ones((2, 3, 1, 1), np.float32), "kernel")
+    kernel.ClearField("raw_data")
+    kernel.data_location = onnx.TensorProto.EXTERNAL
+    kernel.external_data.add(key="location", value=location)
+    node = onnx.helper.make_node("Conv", ["x", "kernel"], ["y"])
+    values = [
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, num, 8, 8])
+        for name, num in (("x", 3), ("y", 2))
+    ]
+    graph = onnx.helper.make_graph([node], "g", values[:1], values[1:], [kernel])
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=9), path)
+
+
+def test_a_file_of_another_tool_reads_no_weights_from_elsewhere(tmp_path: Path) -> None:
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    for place in (tmp_path / "secret.bin", folder / "own.bin"):
+        place.write_bytes(np.ones(6, np.float32).tobytes())
+    (folder / "link.bin").symlink_to(tmp_path / "secret.bin")
+    write_convolution(folder / "m.onnx", "own.bin")
+    answers = foreign(folder / "m.onnx").segment_batch([np.zeros((9, 9, 3), np.uint8)])
+    assert [answer.shape for answer in answers] == [(1, 2, 8, 8)]
+    for location in ("../secret.bin", str(tmp_path / "secret.bin"), "link.bin"):
+        write_convolution(folder / "m.onnx", location)
+        with pytest.raises(CheckpointError, match="lies outside of"):
+            foreign(folder / "m.onnx")
+    os.mkfifo(folder / "pipe.bin")
+    write_convolution(folder / "m.onnx", "pipe.bin")
+    with pytest.raises(CheckpointError, match="not a regular file"):
+        foreign(folder / "m.onnx")
+    with pytest.raises(CheckpointError, match="not a regular file"):
+        foreign(folder / "pipe.bin")
+    (folder / "m.onnx").write_bytes(b"no model at all")
+    with pytest.raises(CheckpointError, match="not readable as ONNX"):
+        foreign(folder / "m.onnx")
 
 
 def test_a_killed_measurement_of_memory_is_an_error() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,12 @@ from drivable.checkpoint import Checkpoint, Preprocessing, find_checkpoint
 from drivable.config.models import ModelSpec
 from drivable.data.pictures import Pixels, resize_image
 from drivable.errors import CheckpointError
+from drivable.files import inside
 from drivable.labels import BDD100K_DRIVABLE, LabelSet
 from drivable.models import MODELS, build_model, default_spec
 from drivable.models.cost import model_cost
 from drivable.models.folding import fold
+from drivable.reading import reading, require_regular
 from drivable.segmenter import (
     ExportedSegmenter,
     Segmenter,
@@ -28,7 +30,7 @@ from drivable.segmenter import (
     load,
 )
 from drivable.segmenter.onnx_segmenter import open_session
-from drivable.segmenter.runtimes import first_line
+from drivable.segmenter.runtimes import first_line, need
 
 Size = tuple[int, int]
 # Of an input whose height and width are free, in a file of another tool.
@@ -164,9 +166,11 @@ def foreign(path: Path, num_threads: int | None = None) -> Contender:
     255 where it takes floats; channels stand where the input has three.
 
     Raises:
-        CheckpointError: where it cannot be read or run, or does not take one picture of three channels.
-        ConfigError: where ONNX Runtime is not installed.
+        CheckpointError: where it cannot be read or run, keeps weights outside its folder, or does not take one picture
+            of three channels.
+        ConfigError: where ONNX Runtime or onnx is not installed.
     """
+    _refuse_data_of_others(path)
     session = open_session(path, "cpu", num_threads)
     entries = session.get_inputs()
     shape, kind = (list(entries[0].shape), entries[0].type) if len(entries) == 1 else ([], "")
@@ -200,6 +204,30 @@ def foreign(path: Path, num_threads: int | None = None) -> Contender:
     precision = {"tensor(float16)": "fp16", "tensor(uint8)": "as written"}.get(kind, "fp32")
     mib = path.stat().st_size / 2**20
     return Contender(str(path), "onnxruntime", precision, run, mib, None, on_cpu=True, is_foreign=True)
+
+
+def _refuse_data_of_others(path: Path) -> None:
+    """Refuse a file that names files outside its own folder as its weights, before a runtime reads them."""
+    onnx = need("onnx", "timing ONNX files of other tools")
+    with reading(path, CheckpointError, "not readable as ONNX"):
+        require_regular(path)
+        model = onnx.load(path, load_external_data=False)
+        for tensor in _tensors(model.graph):
+            for entry in tensor.external_data:
+                if entry.key == "location":
+                    require_regular(inside(path.parent, entry.value))
+
+
+def _tensors(graph: Any) -> Iterator[Any]:
+    """All that hold weights, those of graphs within the graph too."""
+    yield from graph.initializer
+    for sparse in graph.sparse_initializer:
+        yield from (sparse.values, sparse.indices)
+    for node in graph.node:
+        for attribute in node.attribute:
+            yield from (attribute.t, *attribute.tensors)
+            for within in (attribute.g, *attribute.graphs):
+                yield from _tensors(within)
 
 
 _KINDS: dict[str, Any] = {
