@@ -230,7 +230,11 @@ class TrainingSpec(Section):
     ema_decay: float | None = Field(default=None, gt=0, lt=1)
     early_stopping: Count | None = Field(default=None, description="Epochs without a better validation loss.")
     max_steps: int | None = Field(default=None, gt=0, le=10**12, description="Stop after so many optimiser steps.")
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = Field(
+        default="32-true",
+        description="auto is bf16-mixed where the device computes in bfloat16 itself, else 32-true; the run's recipe "
+        "says which it was, and a resumed run keeps to it.",
+    )
     accumulate_batches: Count = 1
     gradient_clip_norm: float | None = Field(default=None, gt=0)
     channels_last: bool = True

@@ -14,7 +14,7 @@ from drivable.checkpoint import Checkpoint
 from drivable.labels import LabelSet
 from drivable.models.folding import fold, fold_padding
 from drivable.segmenter.batched import check_image, segment_by_size
-from drivable.segmenter.devices import find_device
+from drivable.segmenter.devices import find_device, warn_of_slow_bf16
 from drivable.segmenter.graph import calibrated_graph
 from drivable.segmenter.protocol import Image, LabelMap, Origin, Probabilities
 from drivable.segmenter.recording import Recorder
@@ -32,7 +32,7 @@ class TorchSegmenter:
         checkpoint: what to run.
         device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``, or ``auto`` for a GPU where there is one.
         precision: of the network's convolutions and products; ``bf16`` takes half the time for large models where the
-            processor has it.
+            processor has it, and is warned of where it has not.
 
     Raises:
         ConfigError: where there is no such device.
@@ -47,6 +47,8 @@ class TorchSegmenter:
         self.checkpoint = checkpoint
         self.precision = precision
         self.device = find_device(device)
+        if precision == "bf16":
+            warn_of_slow_bf16(self.device, "precision fp32")
         model = fold_padding(fold(checkpoint.build()))
         model = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.graph = calibrated_graph(checkpoint, model, checkpoint.preprocessing.size).to(self.device)

@@ -37,6 +37,7 @@ from drivable.labels import LabelSet
 from drivable.losses import SummedLoss
 from drivable.models import SegmentationModel, build_model
 from drivable.progress import progress
+from drivable.segmenter import devices
 from drivable.training.claim import EVENTS, claimed, clear, refuse_begun
 from drivable.training.display import EpochLines, TrainingBar
 from drivable.training.interrupt import StopBetweenBatches
@@ -105,6 +106,7 @@ def train(recipe: Recipe, folder: Path, resume: bool = False, skip_broken: bool 
     if is_first and not resume:
         refuse_begun(folder)
 
+    recipe = with_precision(recipe)
     L.seed_everything(recipe.seed, workers=True, verbose=False)
     if resume:
         model = build_model(recipe.model, labels.num_classes, recipe.normalization)
@@ -140,6 +142,21 @@ def train(recipe: Recipe, folder: Path, resume: bool = False, skip_broken: bool 
             "set training.gradient_clip_norm"
         )
     return TrainingResult(folder, run_folder.best_loss, run_folder.history, num_broken, trainer.is_global_zero)
+
+
+def with_precision(recipe: Recipe) -> Recipe:
+    """The recipe with ``training.precision: auto`` resolved for this machine; warns of bfloat16 that costs time here.
+
+    The run folder's recipe says what it came to, so that a run resumed elsewhere goes on in the same precision.
+    """
+    training = recipe.training
+    device = devices.find_device("cpu" if training.accelerator == "cpu" else "auto")
+    if training.precision == "bf16-mixed":
+        devices.warn_of_slow_bf16(device, "training.precision=auto")
+    if training.precision != "auto":
+        return recipe
+    resolved = "bf16-mixed" if devices.has_fast_bf16(device) else "32-true"
+    return recipe.model_copy(update={"training": training.model_copy(update={"precision": resolved})})
 
 
 def resumed_recipe(folder: Path, data_path: str | Path | None = None, changes: Sequence[str] = ()) -> Recipe:
@@ -248,6 +265,7 @@ def _class_shares(recipe: Recipe, samples: Sequence[Sample], labels: LabelSet) -
 
 def _trainer(recipe: Recipe, folder: Path, run_folder: RunFolder, stop: StopBetweenBatches) -> L.Trainer:
     training = recipe.training
+    assert training.precision != "auto"  # with_precision has resolved it.
     callbacks: list[Callback] = []
     if training.early_stopping is not None:
         # Before the run folder, whose saved state must hold this epoch's patience.
