@@ -1,27 +1,35 @@
 """Exported models: the same model or none, in every runtime, and what they say of themselves."""
 
 import json
+import zipfile
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from typer.testing import CliRunner
 
+import drivable
 from drivable.checkpoint import Checkpoint, find_checkpoint, load_checkpoint
 from drivable.cli.main import app
 from drivable.data import open_data, select_split
-from drivable.errors import CheckpointError, ConfigError
+from drivable.errors import CheckpointError, ConfigError, OutputError
 from drivable.evaluation import evaluate
 from drivable.export import (
     SUFFIXES,
     ExportSettings,
     LabelledPictures,
+    export_checkpoint,
     export_model,
+    onnx_file,
     parity,
 )
-from drivable.export.graph import ExportedGraph
+from drivable.export.conversion import Candidate
+from drivable.export.graph import ExportedGraph, Outputs
+from drivable.export.quantization import Quantizable
 from drivable.models.pooling import CellAverage, averaging
 from drivable.segmenter import ExportedSegmenter, OpenVINOSegmenter, TorchSegmenter, load
 from drivable.segmenter.graph import SegmenterGraph
@@ -253,32 +261,114 @@ def test_a_file_of_another_tool_or_a_damaged_one_is_refused(exported: Path, tmp_
         load(tmp_path / "none.xml")
 
 
+@pytest.mark.parametrize("suffix", [".onnx", ".xml", ".torchscript", ".pt2"])
+def test_a_file_says_nothing_of_where_it_was_made(
+    checkpoint: Checkpoint, pictures: LabelledPictures, tmp_path: Path, suffix: str
+) -> None:
+    target = next(target for target, known in SUFFIXES.items() if known == suffix)
+    assert target != "checkpoint"
+    path = tmp_path / f"lite{suffix}"
+    export_model(checkpoint, path, ExportSettings(target, "fp32", SIZE, force=True), pictures)
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            parts = [archive.read(name) for name in archive.namelist()]
+    else:
+        parts = [file.read_bytes() for file in tmp_path.iterdir()]
+    places = [Path(drivable.__file__).parents[1], Path(torch.__file__).parents[1], Path.home(), tmp_path]
+    for told in (b'File "', b'File \\"', b"site-packages", *(str(place).encode() for place in places)):
+        assert not any(told in part for part in parts), told
+
+
+@pytest.mark.parametrize(
+    ("outputs", "axes", "told"),
+    [
+        ("ids", ["batch", "height", "width"], "ids uint8 (batch, height, width)"),
+        ("probabilities", ["batch", 3, "height", "width"], "probabilities float32 (batch, class, height, width)"),
+    ],
+)
+def test_an_onnx_file_names_its_axes_and_explains_itself(
+    checkpoint: Checkpoint, pictures: LabelledPictures, tmp_path: Path, outputs: Outputs, axes: list[Any], told: str
+) -> None:
+    path = tmp_path / "lite.onnx"
+    export_model(checkpoint, path, ExportSettings("onnx", "fp32", SIZE, outputs), pictures)
+    model = pytest.importorskip("onnx").load(path)
+    entries = [*model.graph.input, *model.graph.output]
+    shapes = [[axis.dim_param or axis.dim_value for axis in entry.type.tensor_type.shape.dim] for entry in entries]
+    assert shapes == [["batch", "height", "width", 3], axes]
+    assert model.doc_string == model.graph.doc_string
+    assert model.doc_string.endswith(f"{told} of that size come out: 0 direct, 1 alternative, 2 background.")
+    assert (model.producer_name, model.producer_version) == ("drivable", drivable.__version__)
+    assert [entry.key for entry in model.metadata_props] == ["drivable"]
+
+
+def test_a_checkpoint_to_pass_on_keeps_names_and_no_places(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    recipe = {
+        "data": {"path": "/data/bdd100k", "splits": "course"},
+        "training": {"start_from": "/home/me/runs/first", "teacher": ["/home/me/b3.safetensors", "runs/b0"]},
+    }
+    export_checkpoint(replace(checkpoint, recipe=recipe), tmp_path / "lite.safetensors", "fp16", SIZE)
+    assert load_checkpoint(tmp_path / "lite.safetensors").recipe == {
+        "data": {"path": None, "splits": "course"},
+        "training": {"start_from": "first", "teacher": ["b3.safetensors", "runs/b0"]},
+    }
+
+
+def test_what_a_library_throws_is_one_line(
+    checkpoint: Checkpoint, pictures: LabelledPictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("Check failed at graph.cpp:1:\nno such\tlayer\nmore")
+
+    settings = ExportSettings("onnx", "int8", SIZE)
+    for name, error, message in (
+        ("conversion.quantize", CheckpointError, "cannot be exported to onnx in int8: RuntimeError: no such layer"),
+        ("conversion.onnx_file.to_onnx", CheckpointError, "cannot be exported to onnx in int8: RuntimeError: no such"),
+        ("onnx_file.without_traces", OutputError, "lite.onnx: cannot be written: RuntimeError: no such layer"),
+    ):
+        with monkeypatch.context() as patch:
+            if "without" in name:
+                patch.setattr("drivable.export.conversion._int8", _as_it_is)
+            patch.setattr(f"drivable.export.{name}", fail)
+            with pytest.raises(error) as caught:
+                export_model(checkpoint, tmp_path / "lite.onnx", settings, pictures)
+        assert message in str(caught.value)
+        assert len(str(caught.value).splitlines()) == 1
+        assert list(tmp_path.iterdir()) == []
+
+
+def _as_it_is(source: Quantizable, save: object, pictures: object, checkpoint: object) -> list[Candidate]:
+    """In the place of int8."""
+    return [lambda: (partial(onnx_file.save_onnx, source.graph), [])]
+
+
+def test_int8_that_is_slower_here_is_written_with_a_warning(
+    checkpoint: Checkpoint,
+    pictures: LabelledPictures,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr("drivable.export.conversion._int8", _as_it_is)
+    for times, told in (([3.0, 2.0], ["3.0 ms against 2.0 ms"]), ([2.0, 3.0], [])):
+        caplog.clear()
+        monkeypatch.setattr("drivable.export.export.medians_ms", lambda *_, times=times: times)
+        about = export_model(checkpoint, tmp_path / "lite.onnx", ExportSettings("onnx", "int8", SIZE), pictures)
+        assert (about.parity["ms"], about.parity["passed"]) == (times[0], True)
+        assert [text in record.getMessage() for record, text in zip(caplog.records, told, strict=True)] == [
+            True for _ in told
+        ]
+        assert (tmp_path / "lite.onnx").is_file()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("target", "precision"),
     [("openvino", "int8"), ("onnx", "int8"), ("torch-export", "fp32")],
 )
 def test_every_runtime(target: str, precision: str, tmp_path: Path) -> None:
-    out = tmp_path / f"lite{SUFFIXES[target]}"
-    command = [
-        "export",
-        "drivable-lite",
-        "--to",
-        target,
-        "--precision",
-        precision,
-        "--out",
-        str(out),
-        "--json",
-        str(tmp_path / "told.json"),
-    ]
-    result = CliRunner().invoke(app, command)
-    told = tmp_path / "told.json"
-    if precision == "int8" and isinstance(result.exception, CheckpointError):
-        # Whether int8 is faster depends on the machine; what is not must not be left.
-        assert "not faster" in str(result.exception)
-        assert not out.exists()
-        return
+    out, told = tmp_path / f"lite{SUFFIXES[target]}", tmp_path / "told.json"  # type: ignore[index]
+    command = ["export", "drivable-lite", "--to", target, "--precision", precision, "--out", str(out)]
+    result = CliRunner().invoke(app, [*command, "--json", str(told)])
     assert result.exit_code == 0, result.output
     assert json.loads(told.read_text())["parity"]["passed"] is True
     assert load(out).segment(np.zeros((50, 70, 3), dtype=np.uint8)).shape == (50, 70)

@@ -134,11 +134,13 @@ def _labelled_pictures(
     folder = agreed_splits(road_data, splits, [checkpoint.splits])
     train = _spread(select_split(road_data, "train", folder), num_train) if num_train else []
     check = _spread(select_split(road_data, "val", folder), num_check)
+    shown = shown_address(data)
     return LabelledPictures(
         [read_pair(sample)[0] for sample in train],
         [read_pair(sample) for sample in check],
         road_data.labels,
-        f"{shown_address(data)}: " + (f"{len(train)} of train, " if train else "") + f"{len(check)} of val",
+        # Its name: a file to pass on tells nobody where it lay.
+        f"{Path(shown).name or shown}: " + (f"{len(train)} of train, " if train else "") + f"{len(check)} of val",
     )
 
 

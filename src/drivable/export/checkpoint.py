@@ -61,6 +61,16 @@ def _rounded(weights: Mapping[str, Tensor], precision: Precision) -> dict[str, T
 
 
 def _without_places(recipe: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
-    if recipe is None or not isinstance(recipe.get("data"), Mapping):
-        return recipe
-    return {**recipe, "data": {**recipe["data"], "path": None}}
+    """Without the data's place, and of teachers, weights and the like only the names."""
+    if recipe is None:
+        return None
+    named: Mapping[str, Any] = _names_only(recipe)
+    return {**named, "data": {**named["data"], "path": None}} if isinstance(named.get("data"), Mapping) else named
+
+
+def _names_only(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _names_only(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_names_only(each) for each in value]
+    return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value

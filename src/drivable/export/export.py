@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from drivable.checkpoint import Checkpoint
 from drivable.data.pictures import Pixels
-from drivable.errors import CheckpointError, ConfigError
+from drivable.errors import CheckpointError, ConfigError, DrivableError, OutputError, one_line
 from drivable.export.conversion import Save, convert
 from drivable.export.graph import ExportedGraph
 from drivable.export.parity import (
@@ -33,6 +34,9 @@ from drivable.files import file_fingerprint, written_whole
 from drivable.segmenter import ExportedSegmenter, OpenVINOSegmenter, TorchSegmenter, load
 from drivable.segmenter.description import ExportDescription
 from drivable.segmenter.graph import SegmenterGraph, calibrated_graph
+from drivable.segmenter.runtimes import first_line
+
+_log = logging.getLogger(__name__)
 
 
 def export_model(
@@ -42,7 +46,7 @@ def export_model(
 
     The exported file and torch segment the same pictures of several sizes. In float32, and with float16 weights, 99.9 %
     of the pixels of every size must get the same class. In bf16 and int8, and with fast upsampling, ``strict3`` may be
-    one point lower; int8 must also be faster than float32 in the same runtime.
+    one point lower. int8 that is not faster than float32 in the same runtime here is warned of: it may be elsewhere.
 
     Args:
         checkpoint: what was trained.
@@ -55,7 +59,7 @@ def export_model(
 
     Raises:
         ConfigError: where the runtime is not installed, or the target has no such precision or suffix.
-        CheckpointError: where the check fails; nothing is written then.
+        CheckpointError: where the model cannot be converted or the check fails; nothing is written then.
         OutputError: where the place is not writable or the disk is full.
 
     Example:
@@ -81,11 +85,15 @@ def export_model(
         raise ConfigError(
             f"fast upsampling needs a --size of multiples of {reference.model.stride}, got {settings.size}{cut}"
         )
-    candidates, save_float = convert(checkpoint, settings, pictures)
+    failed = f"{checkpoint.where}: cannot be exported to {settings.target} in {settings.precision}"
+    with _told_as(CheckpointError, failed):
+        candidates, save_float = convert(checkpoint, settings, pictures)
     with _files(path) as temporary:
         for candidate in candidates:
-            save, kept_in_float = candidate()
-            save(temporary, description)
+            with _told_as(CheckpointError, failed):
+                save, kept_in_float = candidate()
+            with _told_as(OutputError, f"{path}: cannot be written"):
+                save(temporary, description)
             parity, faults = _checked(reference, temporary, settings, pictures, save_float)
             if kept_in_float:
                 parity["kept in float"] = kept_in_float
@@ -94,8 +102,27 @@ def export_model(
         if faults and not settings.force:
             raise CheckpointError(f"{path}: not written, it is not the same model: {'; '.join(faults)}")
         description = replace(description, parity={**parity, "passed": not faults, "faults": faults})
-        save(temporary, description)
+        with _told_as(OutputError, f"{path}: cannot be written"):
+            save(temporary, description)
+    if "ms" in parity and parity["ms"] >= parity["ms in fp32"]:
+        _log.warning(
+            "%s: int8 is not faster than float32 in %s on this machine: %.1f ms against %.1f ms; measure it where it "
+            "is to run",
+            path, settings.target, parity["ms"], parity["ms in fp32"],
+        )  # fmt: skip
     return description
+
+
+@contextmanager
+def _told_as(error: type[DrivableError], what: str) -> Iterator[None]:
+    """Whatever a library throws inside, as one line of ours; the disk's faults are told by whoever writes."""
+    try:
+        yield
+    except (DrivableError, OSError):
+        raise
+    # Everything: the exporters and NNCF have no errors in common.
+    except Exception as fault:
+        raise error(f"{what}: {type(fault).__name__}: {one_line(first_line(fault))}") from fault
 
 
 def _fills_grid(graph: SegmenterGraph) -> bool:
@@ -150,8 +177,6 @@ def _checked(
             save_float(twin, replace(exported.description, precision="fp32"))
             fast, slow = medians_ms([exported, load(twin, "cpu")], pictures.check[0][0])
         parity["ms"], parity["ms in fp32"] = fast, slow
-        if fast >= slow:
-            faults.append(f"int8 is not faster than float32 in the same runtime: {fast:.1f} ms against {slow:.1f} ms")
     return parity, faults
 
 

@@ -7,10 +7,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from drivable.segmenter.description import ExportDescription
 from drivable.segmenter.graph import SegmenterGraph
 
 Outputs = Literal["ids", "probabilities"]
 Upsampling = Literal["exact", "fast"]
+# The first axes of the pictures.
+FREE_AXES = ("batch", "height", "width")
 
 
 class ExportedGraph(nn.Module):
@@ -48,4 +51,21 @@ def example() -> torch.Tensor:
 
 def free_axes() -> tuple[dict[int, Any]]:
     """Number, height and width of the pictures are free."""
-    return (dict.fromkeys((0, 1, 2), torch.export.Dim.DYNAMIC),)
+    return (dict.fromkeys(range(len(FREE_AXES)), torch.export.Dim.DYNAMIC),)
+
+
+def sentence(description: ExportDescription) -> str:
+    """What goes in and what comes out, for whoever opens the file with another tool.
+
+    Example:
+        >>> sentence(description)
+        'RGB uint8 images (batch, height, width, 3) of any size go in; ids uint8 (batch, height, width) ...'
+    """
+    classes = ", ".join(f"{index} {name}" for index, name in enumerate(description.labels.names))
+    axes = ", ".join(FREE_AXES)
+    if description.outputs == "ids":
+        answer = f"ids uint8 ({axes}) of that size come out"
+    else:
+        batch, *sides = FREE_AXES
+        answer = f"probabilities float32 ({', '.join((batch, 'class', *sides))}) of that size come out"
+    return f"RGB uint8 images ({axes}, 3) of any size go in; {answer}: {classes}."

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from drivable.export.graph import ExportedGraph, example, free_axes
+from drivable import __version__
+from drivable.export.graph import FREE_AXES, ExportedGraph, example, sentence
 from drivable.export.quantization import Quantizable, Segment, ids_of
 from drivable.interrupt import interrupted_afterwards
 from drivable.segmenter.description import KEY, PIXELS, ExportDescription
@@ -20,6 +21,8 @@ from drivable.segmenter.runtimes import need
 OPSET = 18
 INPUT, OUTPUT = "images", "segmentation"
 _PURPOSE = "exporting to ONNX"
+# What the exporter notes of each node: the classes of the modules that it lies in.
+_CLASSES, _LINEAR = "pkg.torch.onnx.class_hierarchy", "torch.nn.modules.linear.Linear"
 
 
 def to_onnx(graph: ExportedGraph) -> Any:
@@ -43,7 +46,7 @@ def to_onnx(graph: ExportedGraph) -> Any:
                 opset_version=OPSET,
                 input_names=[INPUT],
                 output_names=[OUTPUT],
-                dynamic_shapes=free_axes(),
+                dynamic_shapes=(dict(enumerate(FREE_AXES)),),
                 verbose=False,
             )
     finally:
@@ -88,7 +91,8 @@ def with_half_weights(model: Any) -> Any:
 def quantizable(model: Any) -> Quantizable:
     """What :func:`~drivable.export.quantization.quantize` needs to know of an ``onnx.ModelProto``.
 
-    ONNX Runtime has int8 convolutions only for activations with one range for all channels.
+    ONNX Runtime has int8 convolutions only for activations with one range for all channels. Products with a fixed
+    matrix stay in float: before 1.32 ONNX Runtime refuses a zero point for each of its rows, and they gain nothing.
     """
     depthwise = [
         node.name
@@ -96,8 +100,8 @@ def quantizable(model: Any) -> Quantizable:
         if node.op_type == "Conv" and any(attribute.name == "group" and attribute.i > 1 for attribute in node.attribute)
     ]
     return Quantizable(
-        model, lambda picture: {INPUT: picture[None]}, _segment, _int8_layers, _outside_network(model), depthwise,
-        per_channel=False,
+        model, lambda picture: {INPUT: picture[None]}, _segment, _int8_layers,
+        [*_outside_network(model), *_fixed_products(model)], depthwise, per_channel=False,
     )  # fmt: skip
 
 
@@ -123,6 +127,9 @@ def with_unsigned_activations(model: Any) -> Any:
             model.graph.initializer.append(constants[name])
         node.input[2] = name
     del model.graph.value_info[:]  # It has the types from before.
+    used = {name for node in model.graph.node for name in node.input}
+    for tensor in [tensor for tensor in model.graph.initializer if tensor.name not in used]:
+        model.graph.initializer.remove(tensor)
     return model
 
 
@@ -145,8 +152,35 @@ def _outside_network(model: Any) -> list[str]:
     return [node.name for place, node in enumerate(nodes) if not places[0] <= place <= places[-1]]
 
 
+def _fixed_products(model: Any) -> list[str]:
+    """Names of the products with a matrix that was not learned: they resize or average."""
+    fixed = {tensor.name for tensor in model.graph.initializer}
+    return [
+        node.name
+        for node in model.graph.node
+        if node.op_type == "MatMul"
+        and fixed.intersection(node.input)
+        and not any(entry.key == _CLASSES and _LINEAR in entry.value for entry in node.metadata_props)
+    ]
+
+
+def without_traces(model: Any) -> Any:
+    """Take out what the exporter notes of each node: in which files of this machine it met it.
+
+    Changes the graph and returns it.
+    """
+    graph = model.graph
+    for part in (model, graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
+        del part.metadata_props[:]
+        part.doc_string = ""
+    return model
+
+
 def save_onnx(model: Any, path: Path, description: ExportDescription) -> None:
     """Write the file with its description."""
     onnx = need("onnx", _PURPOSE)
+    without_traces(model)
+    model.producer_name, model.producer_version = "drivable", __version__
+    model.doc_string = model.graph.doc_string = sentence(description)
     onnx.helper.set_model_props(model, {KEY: description.to_json()})
     onnx.save(model, path)
