@@ -24,12 +24,12 @@ from drivable.export import (
     LabelledPictures,
     export_checkpoint,
     export_model,
-    onnx_file,
     parity,
+    program_file,
 )
-from drivable.export.conversion import Candidate
+from drivable.export.conversion import _graph
 from drivable.export.graph import ExportedGraph, Outputs
-from drivable.export.quantization import Quantizable
+from drivable.export.settings import Target
 from drivable.models.pooling import CellAverage, averaging
 from drivable.segmenter import ExportedSegmenter, OpenVINOSegmenter, TorchSegmenter, load
 from drivable.segmenter.graph import SegmenterGraph
@@ -313,51 +313,59 @@ def test_a_checkpoint_to_pass_on_keeps_names_and_no_places(checkpoint: Checkpoin
     }
 
 
+@pytest.mark.parametrize(
+    ("target", "name", "error", "message"),
+    [
+        ("onnx", "conversion.onnx_file.to_onnx", CheckpointError, "exported to onnx in int8: RuntimeError: no such"),
+        ("onnx", "conversion.quantize", CheckpointError, "exported to onnx in int8: RuntimeError: no such layer"),
+        ("torchscript", "program_file.save_torchscript", OutputError, "cannot be written: RuntimeError: no such layer"),
+    ],
+)  # fmt: skip
 def test_what_a_library_throws_is_one_line(
-    checkpoint: Checkpoint, pictures: LabelledPictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    checkpoint: Checkpoint,
+    pictures: LabelledPictures,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    target: Target,
+    name: str,
+    error: type[Exception],
+    message: str,
 ) -> None:
     def fail(*_: object) -> None:
-        raise RuntimeError("Check failed at graph.cpp:1:\nno such\tlayer\nmore")
+        raise RuntimeError("Check failed at graph.cpp:1:\nno such layer\nmore")
 
-    settings = ExportSettings("onnx", "int8", SIZE)
-    for name, error, message in (
-        ("conversion.quantize", CheckpointError, "cannot be exported to onnx in int8: RuntimeError: no such layer"),
-        ("conversion.onnx_file.to_onnx", CheckpointError, "cannot be exported to onnx in int8: RuntimeError: no such"),
-        ("onnx_file.without_traces", OutputError, "lite.onnx: cannot be written: RuntimeError: no such layer"),
-    ):
-        with monkeypatch.context() as patch:
-            if "without" in name:
-                patch.setattr("drivable.export.conversion._int8", _as_it_is)
-            patch.setattr(f"drivable.export.{name}", fail)
-            with pytest.raises(error) as caught:
-                export_model(checkpoint, tmp_path / "lite.onnx", settings, pictures)
-        assert message in str(caught.value)
-        assert len(str(caught.value).splitlines()) == 1
-        assert list(tmp_path.iterdir()) == []
+    for step in ("onnx_file.to_onnx", "onnx_file.quantizable"):  # Not what fails here.
+        monkeypatch.setattr(f"drivable.export.conversion.{step}", lambda _: None)
+    monkeypatch.setattr(f"drivable.export.{name}", fail)
+    settings = ExportSettings(target, "int8" if target == "onnx" else "fp32", SIZE)
+    with pytest.raises(error) as caught:
+        export_model(checkpoint, tmp_path / f"m{SUFFIXES[target]}", settings, pictures)
+    assert message in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
 
 
-def _as_it_is(source: Quantizable, save: object, pictures: object, checkpoint: object) -> list[Candidate]:
-    """In the place of int8."""
-    return [lambda: (partial(onnx_file.save_onnx, source.graph), [])]
-
-
+@pytest.mark.parametrize(("ms", "warns"), [(3.0, True), (1.0, False)])
 def test_int8_that_is_slower_here_is_written_with_a_warning(
     checkpoint: Checkpoint,
     pictures: LabelledPictures,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
+    ms: float,
+    warns: bool,
 ) -> None:
-    monkeypatch.setattr("drivable.export.conversion._int8", _as_it_is)
-    for times, told in (([3.0, 2.0], ["3.0 ms against 2.0 ms"]), ([2.0, 3.0], [])):
-        caplog.clear()
-        monkeypatch.setattr("drivable.export.export.medians_ms", lambda *_, times=times: times)
-        about = export_model(checkpoint, tmp_path / "lite.onnx", ExportSettings("onnx", "int8", SIZE), pictures)
-        assert (about.parity["ms"], about.parity["passed"]) == (times[0], True)
-        assert [text in record.getMessage() for record, text in zip(caplog.records, told, strict=True)] == [
-            True for _ in told
-        ]
-        assert (tmp_path / "lite.onnx").is_file()
+    # A program in the place of an int8 file: what is tested is what follows from the times.
+    traced = program_file.to_torchscript(_graph(checkpoint, ExportSettings("torchscript", "fp32", SIZE)))
+    save = partial(program_file.save_torchscript, traced)
+    monkeypatch.setattr("drivable.export.export.convert", lambda *_: ([lambda: (save, [])], save))
+    monkeypatch.setattr("drivable.export.export.agreement", lambda *_: {"96x160": 1.0})
+    monkeypatch.setattr("drivable.export.export.medians_ms", lambda *_: [ms, 2.0])
+    path = tmp_path / "lite.torchscript"
+    about = export_model(checkpoint, path, ExportSettings("torchscript", "fp32", SIZE), pictures)
+    assert path.is_file()
+    assert (about.parity["ms"], about.parity["ms in fp32"], about.parity["passed"]) == (ms, 2.0, True)
+    assert ["3.0 ms against 2.0 ms" in record.getMessage() for record in caplog.records] == [True] * warns
 
 
 @pytest.mark.slow
