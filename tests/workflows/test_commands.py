@@ -414,7 +414,7 @@ def test_a_recipe_of_another_release_stops_nothing(run: Run, rendered_data: Path
     image = next((rendered_data / "images/100k/test").iterdir())
     for command in (
         ("predict", image, "--model", model, "--out", tmp_path / "seen"),
-        ("evaluate", model, "--data", rendered_data, "--split", "test", "--out", tmp_path / "report"),
+        ("evaluate", model, "--data", rendered_data, "--split", "test"),
         ("export", model, "--size", "64x96", "--out", tmp_path / "small.safetensors"),
         ("average", model, model, "--out", tmp_path / "both.safetensors"),
     ):
