@@ -39,6 +39,7 @@ from drivable.config.models import LiteSpec
 from drivable.data.rendered import write_rendered_dataset
 from drivable.labels import BDD100K_DRIVABLE
 from drivable.models import build_model
+from drivable.segmenter import load
 
 SIZE = (96, 160)
 # Of a command with torch and its compiler on a busy machine.
@@ -140,7 +141,11 @@ def make_jobs(scratch: Path) -> dict[str, Job]:
             goes_on=True,
         ),
         Job("predict", lambda out: ["predict", film, "--model", model, "--out", out, "--device", "cpu"], predicted),
-        Job("export", lambda out: ["export", model, "--out", out.with_suffix(".onnx"), "--force"], exported),
+        Job(
+            "export",
+            lambda out: ["export", model, "--out", out.with_suffix(".onnx"), "--data", data, "--force"],
+            exported,
+        ),
         Job("pack", lambda out: ["data", "pack", large, out, "--size", "180x320"], all_files),
         Job("convert", lambda out: ["data", "convert", large, out, "--to", "bdd100k-polygons"], all_files),
         Job("sweep", lambda out: ["sweep", study, "--data", data, "--out", out], swept, goes_on=True),
@@ -324,10 +329,18 @@ def predicted(out: Path) -> Digest:
 
 
 def exported(out: Path) -> Digest:
-    """The graph, without what was measured of it."""
-    model = onnx.load(out.with_suffix(".onnx"))
-    del model.metadata_props[:]
-    return {"graph": of_bytes(model.SerializeToString(deterministic=True))}
+    """Weights, and what comes out; the exporter numbers its nodes by chance."""
+    file = out.with_suffix(".onnx")
+    weights = sorted(of_bytes(tensor.SerializeToString()) for tensor in unnamed(onnx.load(file)))
+    image = np.random.default_rng(0).integers(0, 256, (*SIZE, 3), dtype=np.uint8)
+    return {"weights": of_bytes(str(weights).encode()), "label map": of_bytes(load(file).segment(image).tobytes())}
+
+
+def unnamed(model: onnx.ModelProto) -> list[onnx.TensorProto]:
+    """The initialisers of a graph, without their names."""
+    for tensor in model.graph.initializer:
+        tensor.name = ""
+    return list(model.graph.initializer)
 
 
 def of_bytes(content: bytes) -> str:

@@ -110,11 +110,11 @@ def printable(text: str) -> str:
 
 # A password may hold a slash that should have been written as %2F; what stands for a port then is none.
 _USER = re.compile(r"(?<=://)(?:[^/?#\s]*@|[^/?#\s:]*:[0-9]*[^0-9/?#\s](?:(?!://)\S)*@)")
-_QUERY = re.compile(r"""(://[^\s?#'"]*)\?([^\s#'"]*)""")
+_QUERY = re.compile(r"""(://(?:(?!://)[^\s?#'"])*[?#])([^\s'"]*)""")
 
 
 def shown_address(text: str) -> str:
-    """Text as it may be shown and kept: in addresses, users, passwords and the values of a query become stars.
+    """Text as it may be shown and kept: in addresses, users, passwords and the values behind ? and # become stars.
 
     Whatever a message, a log, a run folder or another file that is passed on says of an address goes through here.
 
@@ -131,8 +131,9 @@ def shown_address(text: str) -> str:
 
 
 def _hide_values(found: re.Match[str]) -> str:
-    pairs = (pair.partition("=") for pair in found[2].split("&"))
-    return f"{found[1]}?" + "&".join(f"{key}=***" if equals else "***" for key, equals, _ in pairs)
+    values = found[2].rstrip(":;,.)")  # Of the phrase, not of the address.
+    hidden = re.sub("[^&#]+", lambda pair: f"{pair[0].partition('=')[0]}=***" if "=" in pair[0] else "***", values)
+    return found[1] + hidden + found[2][len(values) :]
 
 
 def plot_text(value: object) -> str:

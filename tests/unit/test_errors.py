@@ -21,9 +21,13 @@ from drivable.errors import DataError, printable, shown_address
         ("https://h/a?secret", "https://h/a?***"),
         ("https://h/a?sig=secret/?@", "https://h/a?sig=***"),
         ("zip://a.zip::https://anna:secret@h/b?token=secret", "zip://a.zip::https://***@h/b?token=***"),
-        ("of ftp://u:secret@a/x, http://h/y?key=secret; try", "of ftp://***@a/x, http://h/y?key=*** try"),
+        ("of ftp://u:secret@a/x, http://h/y?key=secret; try", "of ftp://***@a/x, http://h/y?key=***; try"),
         ("drivable evaluate --data 'https://u:secret@h/x?sig=secret' --json a",
          "drivable evaluate --data 'https://***@h/x?sig=***' --json a"),
+        ("https://h/a?sig=secret: gone", "https://h/a?sig=***: gone"),
+        ("(https://h/a?sig=secret).", "(https://h/a?sig=***)."),
+        ("https://h/a#access_token=secret&x", "https://h/a#access_token=***&***"),
+        ("https://h/a?a=secret#secret", "https://h/a?a=***#***"),
         ("a folder/what?is=this@place", "a folder/what?is=this@place"),
     ],
 )  # fmt: skip
@@ -31,6 +35,13 @@ def test_addresses_are_shown_without_credentials(address: str, shown: str) -> No
     assert shown_address(address) == shown
     assert shown_address(shown) == shown
     assert str(DataError(f"{address}: broken")).startswith(shown)
+
+
+@pytest.mark.parametrize(
+    "text", ["://a" * 50_000, "://?" + "a:" * 50_000, "://x:" * 50_000 + "@", "://" + "a:" * 50_000]
+)
+def test_hostile_text_takes_no_hours(text: str) -> None:
+    assert shown_address(text)
 
 
 def test_messages_do_not_steer_a_terminal() -> None:
