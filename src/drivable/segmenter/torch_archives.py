@@ -43,7 +43,7 @@ _OF_SCRIPT = re.compile(
 _OPERATORS = {
     "__and__", "_assert_tensor_metadata", "_convolution", "_to_copy", "_upsample_bilinear2d_aa", "abs",
     "adaptive_avg_pool2d", "add", "add_", "arange", "batch_norm", "cat", "ceil", "clamp", "clone", "contiguous",
-    "conv2d", "conv_transpose2d", "mean",
+    "conv2d", "conv_transpose2d", "mean", "sigmoid",
     "detach", "detach_", "div", "div_", "dropout", "dropout_", "eq", "expand", "feature_dropout",
     "flatten", "floor_divide", "full", "full_like", "ge", "gelu", "gt", "hardtanh", "hardtanh_", "index_select",
     "layer_norm", "le", "lift_fresh_copy", "linear", "lt", "matmul", "max_pool2d", "maximum", "minimum", "mul",
