@@ -1,11 +1,13 @@
 """Libraries that are not always installed."""
 
 import signal
+import sys
 from pathlib import Path
 
 import pytest
 
 from drivable.errors import ConfigError
+from drivable.segmenter.openvino_segmenter import openvino_core
 from drivable.segmenter.runtimes import need
 
 
@@ -22,6 +24,16 @@ def test_a_runtime_that_does_not_load_says_why(tmp_path: Path, monkeypatch: pyte
         need("broken_runtime", "running files")
     with pytest.raises(ConfigError, match="does not load: No module named 'no_such_dependency'"):
         need("lacking_runtime", "running files")
+
+
+def test_an_openvino_that_gives_wrong_classes_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "openvino.py").write_text("__version__ = '2025.4.1-20426-release'")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "openvino", raising=False)
+    with pytest.raises(
+        ConfigError, match=r"OpenVINO 2025.4.1.* gives wrong classes; pip install --upgrade 'openvino>="
+    ):
+        openvino_core.__wrapped__()
 
 
 def test_an_interrupt_waits_until_a_library_is_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

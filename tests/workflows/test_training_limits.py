@@ -39,6 +39,15 @@ def test_no_pixel_has_a_class(root: Path, tmp_path: Path, ids: str, what: str) -
     assert not (tmp_path / "run").exists()
 
 
+def test_an_image_without_labels_leaves_the_validation_loss_as_it_is(root: Path, tmp_path: Path) -> None:
+    recipe = load_recipe("lite", [*SMALL, "training.batch_size=1", f"data.path={root}"])
+    alone = train(recipe, tmp_path / "alone").best_loss
+    Image.new("RGB", (64, 36)).save(root / "images/100k/train/4.jpg")
+    Image.new("L", (64, 36), 255).save(root / "labels/drivable/masks/train/4.png")
+    (root / "splits/a/val.txt").write_text("3\n4\n")
+    assert train(recipe, tmp_path / "both").best_loss == pytest.approx(alone, rel=1e-5)
+
+
 def test_weights_from_data_where_a_class_never_occurs(root: Path, tmp_path: Path) -> None:
     for key in "012":
         path = root / f"labels/drivable/masks/train/{key}.png"

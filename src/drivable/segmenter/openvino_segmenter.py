@@ -23,6 +23,8 @@ from drivable.segmenter.runtimes import need, num_cores
 
 # Each holds the weights once more.
 _MOST_FIXED = 4
+# As in pyproject.toml.
+_OLDEST = 2026
 
 _Runner = Callable[[Image], NDArray[Any]]
 
@@ -196,9 +198,15 @@ def openvino_core() -> Any:
     even where a younger core will put that stack in place again. The next signal then ends the process.
 
     Raises:
-        ConfigError: where OpenVINO is not installed.
+        ConfigError: where OpenVINO is not installed, or one that gives wrong classes.
     """
-    return need("openvino", "running .xml files").Core()
+    openvino = need("openvino", "running .xml files")
+    # Of older ones the resize inside the graph gives NaN, and no error.
+    if int(openvino.__version__.split(".")[0]) < _OLDEST:
+        raise ConfigError(
+            f"OpenVINO {openvino.__version__} gives wrong classes; pip install --upgrade 'openvino>={_OLDEST}.0'"
+        )
+    return openvino.Core()
 
 
 def openvino_device(name: str) -> str:

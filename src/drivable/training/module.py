@@ -190,7 +190,9 @@ class SegmentationTraining(L.LightningModule):
         images = self._to_unit(batch["images"])
         logits = self.evaluated_model(images)
         loss = self.loss(logits, batch["label_maps"])
-        self.log("val_loss", loss, prog_bar=True, batch_size=len(images), sync_dist=True)
+        # Images without any labelled pixel have no loss, and must not make the mean look smaller.
+        num_labelled = int((batch["label_maps"] != self.labels.ignore_id).flatten(1).any(dim=1).sum())
+        self.log("val_loss", loss, prog_bar=True, batch_size=num_labelled, sync_dist=True)
         background = self.labels.background_id or 0
         self.confusion.update(batch["label_maps"], most_probable(relative_to(background, logits), background))
 
