@@ -6,6 +6,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from types import FrameType
 
 # Hang-up, which a closed terminal sends, is not known everywhere.
@@ -36,27 +37,42 @@ def interrupted_afterwards() -> Iterator[None]:
         raise KeyboardInterrupt
 
 
+@dataclass
+class Stop:
+    """Whether the user has asked a command to stop."""
+
+    asked: bool = False
+
+
 @contextmanager
-def terminated_as_interrupted() -> Iterator[None]:
+def terminated_as_interrupted() -> Iterator[Stop]:
     """Take ``SIGTERM`` and ``SIGHUP`` for Ctrl-C while the block runs, so that what it began is cleared away.
 
     By default the process would end at once, and half a file would stay. A ``SIGHUP`` that is ignored, as ``nohup``
     has it, stays ignored.
 
+    Yields:
+        Whether a signal came: Python and libraries make other exceptions of an interrupt in the middle of an import.
+
     Raises:
         KeyboardInterrupt: where a signal comes.
     """
+    stop = Stop()
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        stop.asked = True
+        raise KeyboardInterrupt
+
+    def end(number: int, frame: FrameType | None) -> None:
+        handler = signal.getsignal(signal.SIGINT)
+        # Without one, Ctrl-C is ignored; termination never is.
+        (handler if callable(handler) else interrupt)(number, frame)
+
     with ExitStack() as restored:
         if threading.current_thread() is threading.main_thread():
-            for number in _ENDING:
+            for number in (signal.SIGINT, *_ENDING):
                 before = signal.getsignal(number)
                 if number == signal.SIGTERM or before is not signal.SIG_IGN:
                     restored.callback(signal.signal, number, before)
-                    signal.signal(number, _interrupt)
-        yield
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    handler = signal.getsignal(signal.SIGINT)
-    # Without one, Ctrl-C is ignored; termination never is.
-    (handler if callable(handler) else signal.default_int_handler)(number, frame)
+                    signal.signal(number, interrupt if number == signal.SIGINT else end)
+        yield stop

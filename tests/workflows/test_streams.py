@@ -31,6 +31,28 @@ def test_standard_output_that_takes_nothing(command: str, code: int, told: str) 
     assert (result.returncode, result.stderr) == (code, told)
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupt_that_a_library_makes_a_fault_of_is_an_interrupt(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    def while_a_class_is_made(*_: object) -> None:
+        try:
+            signal.raise_signal(number)
+        except KeyboardInterrupt as interrupt:
+            raise RuntimeError("Error calling __set_name__ on 'Field' instance") from interrupt
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    monkeypatch.setattr("drivable.cli.models.print_table", while_a_class_is_made)
+    monkeypatch.setattr(sys, "argv", ["drivable", "models"])
+    try:
+        with pytest.raises(SystemExit) as stop:
+            main()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert stop.value.code == 130
+    assert capsys.readouterr().err == "drivable: stopped; nothing is left half-written\n"
+
+
 def test_names_of_files_do_not_steer_the_terminal(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

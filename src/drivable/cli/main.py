@@ -78,14 +78,18 @@ def main() -> None:
     handler.setFormatter(_Plain("%(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     try:
-        with terminated_as_interrupted():
+        with terminated_as_interrupted() as stop:
             try:
                 app(prog_name="drivable")
             except SystemExit:
                 _flush()
                 raise
-    except SystemExit as stop:
-        if stop.code == _INTERRUPTED:
+            except Exception as fault:
+                if stop.asked:
+                    raise SystemExit(_INTERRUPTED) from fault
+                raise
+    except SystemExit as end:
+        if end.code == _INTERRUPTED:
             _say("stopped; nothing is left half-written")
         raise
     except DrivableError as fault:
