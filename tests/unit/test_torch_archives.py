@@ -220,3 +220,40 @@ def test_weights_that_are_no_numbers_are_refused(tmp_path: Path, suffix: str, va
             program_file.save_torchscript(program_file.to_torchscript(graph), path, ABOUT)
         with pytest.raises(CheckpointError, match="holds NaN or infinity"):
             ProgramSegmenter(path)
+
+
+def with_argument(argument: Any) -> Callable[[bytes], bytes]:
+    """The graph with another value for the 0.5 that ``Small`` multiplies by."""
+
+    def change(values: Any) -> None:
+        found = [
+            given
+            for node in values["graph_module"]["graph"]["nodes"]
+            for given in node["inputs"]
+            if given["arg"].get("as_float") == 0.5
+        ]
+        assert found
+        for given in found:
+            given["arg"] = argument
+
+    return with_json(change)
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [{"as_float": value} for value in ("NaN", "nan", "inf", "-Infinity", "1e999", "0.5", True, None, [], 1e39, 10**400)]
+    + [{"as_int": value} for value in ("2", True, 2.0, None, 2**63, 10**400)]
+    + [{"as_sym_float": {"as_float": "NaN"}}, {"as_sym_float": "NaN"}, {"as_sym_int": {"as_int": "2"}}]
+    + [{"as_floats": ["NaN"]}, {"as_floats": [0.5, float("1e300")]}, {"as_ints": [True]}, {"as_sym_ints": ["2"]}],
+)
+def test_a_number_of_a_program_is_a_number(exported: dict[str, Path], tmp_path: Path, argument: Any) -> None:
+    target = rewritten(exported[".pt2"], tmp_path / "small.pt2", {PROGRAM: with_argument(argument)})
+    with pytest.raises(CheckpointError, match=r"as_\w+ is [^\n]*no number that a model computes with[^\n]*$"):
+        ProgramSegmenter(target)
+
+
+def test_other_numbers_of_a_program_are_read(exported: dict[str, Path], tmp_path: Path) -> None:
+    for argument in ({"as_float": 0.25}, {"as_float": 0}, {"as_int": 0}):
+        target = rewritten(exported[".pt2"], tmp_path / "small.pt2", {PROGRAM: with_argument(argument)})
+        images = torch.zeros(1, 4, 5, 3, dtype=torch.uint8).numpy()
+        assert (ProgramSegmenter(target).segment(images[0]) == 0).all()

@@ -24,6 +24,7 @@ from drivable.segmenter.description import KEY
 
 _DESCRIPTION = f"extra/{KEY}"
 _MOST_CODE = 2**22  # Bytes of one source file.
+_MOST_FLOAT = 3.4028234663852886e38  # Of float32.
 _PROGRAM, _WEIGHTS, _CONSTANTS = (
     "models/model.json",
     "data/weights/model_weights_config.json",
@@ -214,11 +215,28 @@ def _check_values(values: Any) -> None:
             raise ValueError("holds NaN or infinity, which tells nothing of what is drivable")
         if not isinstance(value, dict):
             continue
+        for key, argument in value.items():
+            for number in argument if key.endswith("s") and isinstance(argument, list) else [argument]:
+                _check_number(key, number)
         unknown = [key for key in value if key.startswith("as_") and key not in _ARGUMENTS]
         if unknown or "custom_obj" in value or "token" in value:
             raise ValueError(f"holds {one_line(unknown or 'an object', 80)}, which no export of this tool does")
         if "expr_str" in value:
             _check_size(ast.parse(value["expr_str"], mode="eval").body)
+
+
+def _check_number(key: str, value: Any) -> None:
+    """Python would take "NaN" and true for numbers too; what float32 cannot hold becomes infinity."""
+    if key in ("as_float", "as_floats"):
+        is_known = type(value) in (int, float) and abs(value) <= _MOST_FLOAT
+    elif key in ("as_int", "as_ints"):
+        is_known = type(value) is int and -(2**63) <= value < 2**63
+    elif key in ("as_sym_float", "as_sym_int", "as_sym_ints", "as_sym_bool"):
+        is_known = isinstance(value, dict)
+    else:
+        return
+    if not is_known:
+        raise ValueError(f"{key} is {one_line(value, 80)}, which is no number that a model computes with")
 
 
 def _all_values(values: Any) -> Iterator[Any]:
