@@ -32,12 +32,17 @@ LIMITS: Mapping[str, tuple[int, str]] = {
     "DRIVABLE_MAX_DEPTH": (64, "levels of nesting in JSON, YAML and XML"),
     "DRIVABLE_MAX_YAML_NODES": (100_000, "values in a YAML file, each alias counted as what it stands for"),
     "DRIVABLE_MAX_YAML_BYTES": (2**20, "bytes of a YAML file"),
+    "DRIVABLE_MAX_DOWNLOAD_BYTES": (2**34, "bytes of a download whose size is not known"),
     "DRIVABLE_MAX_UNPACKED_RATIO": (100, "times its own size that an archive may unpack to"),
 }
 
 
 class LimitError(PlacelessError):
     """More than a limit allows; :func:`reading` says where."""
+
+
+class SettingError(ConfigError):
+    """An environment variable that sets a limit is wrong: no fault of the file that is read."""
 
 
 class Readable(Protocol):
@@ -62,7 +67,7 @@ def limit(name: str) -> int:
     if text is None:
         return LIMITS[name][0]
     if not (text.isascii() and text.isdigit() and len(text) < 19 and int(text) > 0):
-        raise ConfigError(f"{name}: expected a positive whole number, got '{one_line(text)}'")
+        raise SettingError(f"{name}: expected a positive whole number, got '{one_line(text)}'")
     return int(text)
 
 
@@ -138,7 +143,7 @@ def reading(
         yield
     except PlacelessError as fault:
         raise error(f"{where}: {fault}") from fault
-    except error:
+    except (error, SettingError):
         raise
     except Exception as fault:
         said = "nested too deeply" if isinstance(fault, RecursionError) else _said(fault)
@@ -244,14 +249,14 @@ def parse_json(text: str | bytes) -> Any:
 
     Raises:
         DataError: where it is nested more deeply.
-        ValueError: where it is not JSON.
+        ValueError: where it is not JSON, or a mapping has a key twice.
 
     Example:
         >>> parse_json('{"a": [1]}')
         {'a': [1]}
     """
     try:
-        values = json.loads(text.decode("utf-8-sig") if isinstance(text, bytes) else text)
+        values = json.loads(text.decode("utf-8-sig") if isinstance(text, bytes) else text, object_pairs_hook=_mapping)
     except RecursionError as fault:
         raise _too_deep("JSON") from fault
     level = [values]
@@ -289,6 +294,16 @@ def parse_yaml(text: str, as_text: bool = False) -> Any:
     except RecursionError as fault:
         raise _too_deep("YAML") from fault
     check_limit("DRIVABLE_MAX_YAML_NODES", _num_values(values), "values, each alias counted as what it stands for")
+    return values
+
+
+def _mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        # JSON itself would take the last one and say nothing.
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise ValueError(f"'{one_line(twice, 40)}' stands there twice")
     return values
 
 

@@ -59,11 +59,17 @@ def test_json_too_deep(depth: int) -> None:
     assert parse_json("[" * 64 + "]" * 64)
 
 
+def test_a_key_that_stands_twice_in_json() -> None:
+    with pytest.raises(ValueError, match="'a' stands there twice"):
+        parse_json('{"b": [{"a": 1, "c": 2, "a": 3}]}')
+
+
 def test_a_limit_may_be_raised(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DRIVABLE_MAX_DEPTH", "90")
     assert parse_json("[" * 80 + "]" * 80)
     monkeypatch.setenv("DRIVABLE_MAX_DEPTH", "many")
-    with pytest.raises(ConfigError, match="DRIVABLE_MAX_DEPTH: expected a positive whole number, got 'many'"):
+    told = pytest.raises(ConfigError, match="^DRIVABLE_MAX_DEPTH: expected a positive whole number, got 'many'")
+    with told, reading("labels.json", DataError, "damaged"):
         limit("DRIVABLE_MAX_DEPTH")
 
 

@@ -472,6 +472,16 @@ def test_without_any_length_the_disk_is_not_filled(
     assert (tmp_path / "camvid.part").stat().st_size < len(ARCHIVE)
 
 
+def test_a_download_of_unknown_size_ends_at_a_limit(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.says_length = False
+    monkeypatch.setenv("DRIVABLE_MAX_DOWNLOAD_BYTES", "100000")
+    with pytest.raises(DataError, match="more than the limit of 100000; DRIVABLE_MAX_DOWNLOAD_BYTES raises it"):
+        fetch_set("camvid", tmp_path, sha256="0" * 64)
+    assert (tmp_path / "camvid.part").stat().st_size <= 100_000
+
+
 @pytest.mark.parametrize("of_head", [False, True], ids=["body", "head"])
 def test_a_server_that_trickles_is_given_up(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, of_head: bool

@@ -53,6 +53,21 @@ def test_an_interrupt_that_a_library_makes_a_fault_of_is_an_interrupt(
     assert capsys.readouterr().err == "drivable: stopped; nothing is left half-written\n"
 
 
+def test_a_current_folder_that_is_gone_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "gone").mkdir()
+    script = f"cd {tmp_path}/gone; rmdir ../gone; {DRIVABLE} models"
+    result = subprocess.run(["bash", "-c", script], capture_output=True, text=True)
+    assert result.returncode == 1
+    assert result.stderr == "drivable: the current folder: No such file or directory; change to one that exists\n"
+
+
+def test_an_interrupt_while_the_command_itself_is_imported(tmp_path: Path) -> None:
+    (tmp_path / "typer.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGTERM)\n")
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
+    result = subprocess.run([*DRIVABLE.split(), "models"], capture_output=True, text=True, env=environment)
+    assert (result.returncode, result.stderr) == (130, "drivable: stopped; nothing is left half-written\n")
+
+
 def test_names_of_files_do_not_steer_the_terminal(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

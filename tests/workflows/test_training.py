@@ -221,6 +221,17 @@ def test_a_loss_that_is_no_number_names_its_pictures(
     assert sum(key in str(caught.value) for key in ids) == 8
 
 
+def test_a_run_that_diverges_in_its_first_epoch_leaves_its_place_free(
+    rendered_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, losses = SummedLoss.forward, iter([1.0, float("nan")])
+    monkeypatch.setattr(SummedLoss, "forward", lambda self, *given: original(self, *given) * next(losses, 1.0))
+    with pytest.raises(DrivableError, match="the loss is nan in epoch 1, batch 2"):
+        train(small_recipe(rendered_data), tmp_path / "run")
+    # A further training would come to the same loss, so there is nothing to go on from.
+    assert train(small_recipe(rendered_data, "training.max_steps=1"), tmp_path / "run").history
+
+
 @pytest.mark.parametrize(("max_steps", "num_epochs"), [(2, 1), (3, 1), (5, 2)])
 def test_max_steps_ends_with_a_validation(rendered_data: Path, tmp_path: Path, max_steps: int, num_epochs: int) -> None:
     result = train(small_recipe(rendered_data, f"training.max_steps={max_steps}"), tmp_path / "run")

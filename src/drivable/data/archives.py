@@ -72,8 +72,11 @@ def unpack(archive: Path, folder: Path, report: Callable[[int, int], None] = lam
     num_bytes = 0
     for member in _members(archive):
         num_bytes += member.num_bytes + _ENTRY_BYTES
-        _check_amount(archive, num_bytes, size)
+        num_known = len(known)
         parts = _checked(archive, member, known)
+        # A name may stand for many folders.
+        num_bytes += _ENTRY_BYTES * (len(known) - num_known)
+        _check_amount(archive, num_bytes, size)
         require_space(folder, member.num_bytes)
         if parts:
             _write(archive, member, inside(folder, *parts))
@@ -111,6 +114,8 @@ def _checked(archive: Path, member: _Member, known: dict[str, tuple[str, bool]])
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if name.startswith("/") or ".." in parts or re.match("[A-Za-z]:", name):
         raise refused("reaches outside")
+    if len(parts) > limit("DRIVABLE_MAX_DEPTH"):
+        raise refused("lies in too many folders")
     for part in parts:
         try:
             check_name(part, "name")

@@ -30,7 +30,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 from drivable.data.archives import require_space, unpack
 from drivable.errors import ConfigError, DataError, OutputError, nearest_match, one_line, shown_address
 from drivable.files import make_folder, refuse_used, write_json, written_whole
-from drivable.reading import require_regular
+from drivable.reading import check_limit, reading, require_regular
 
 _log = logging.getLogger(__name__)
 
@@ -321,6 +321,8 @@ def _try(url: str, part: Path, num_bytes: int | None, report: Report) -> None:
                 have += len(chunk)
                 if total is None:
                     require_space(part.parent, RESERVE_BYTES)
+                    with reading(shown_address(url)):
+                        check_limit("DRIVABLE_MAX_DOWNLOAD_BYTES", have, "bytes")
                 elif have > total:
                     break
                 file.write(chunk)

@@ -51,6 +51,10 @@ class _Ema:
         torch._foreach_add_(averaged, steps)
 
 
+class DivergedError(DrivableError):
+    """The loss is no number any more; the same steps would come to it again."""
+
+
 class SegmentationTraining(L.LightningModule):
     """Fit a model by a recipe.
 
@@ -152,7 +156,7 @@ class SegmentationTraining(L.LightningModule):
             ) from fault
         if not torch.isfinite(loss):
             ids = ", ".join(self.train_ids[i] for i in batch["indices"].tolist())
-            raise DrivableError(
+            raise DivergedError(
                 f"the loss is {loss.item()} in epoch {self.current_epoch + 1}, batch {batch_index + 1}; its pictures: "
                 f"{ids}. Look at these, lower optimizer.learning_rate, or set training.gradient_clip_norm"
             )

@@ -19,6 +19,7 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
+from drivable.checkpoint import LAST
 from drivable.config import Recipe, load_recipe, with_data_path
 from drivable.data import (
     EpochSampler,
@@ -41,7 +42,7 @@ from drivable.segmenter import devices
 from drivable.training.claim import EVENTS, claimed, clear, refuse_begun
 from drivable.training.display import EpochLines, TrainingBar
 from drivable.training.interrupt import StopBetweenBatches
-from drivable.training.module import SegmentationTraining
+from drivable.training.module import DivergedError, SegmentationTraining
 from drivable.training.run_folder import RECIPE, STATE, RunFolder, write_recipe
 from drivable.training.start import starting_model
 from drivable.training.state import Position, check_resumable, position_of, read_state
@@ -75,7 +76,7 @@ def train(recipe: Recipe, folder: Path, resume: bool = False, skip_broken: bool 
     The folder receives the resolved recipe, the best checkpoint by validation loss, the last one, the state to
     resume from, history, curves and TensorBoard events. A resumed run continues from its last whole epoch to the
     same numbers as one that was never stopped. While it runs, the folder is its own; a training that fails before its
-    first step leaves none.
+    first step, or whose loss is no number in its first epoch, leaves none.
 
     Args:
         recipe: how; ``data.path`` must be given.
@@ -132,8 +133,11 @@ def train(recipe: Recipe, folder: Path, resume: bool = False, skip_broken: bool 
                     _write_recipe(folder, recipe, trainer)
                 with stop.listening():
                     _fit(trainer, run_folder, module, recipe, samples, folder / STATE if resume else None)
-            except BaseException:
-                if is_first and not resume and trainer.global_step == 0:
+            except BaseException as fault:
+                # Nothing to keep before the first step; nothing to go on from where no epoch ended and each resumption
+                # would come to the same loss.
+                is_dead = isinstance(fault, DivergedError) and not (folder / LAST).is_file()
+                if is_first and not resume and (is_dead or trainer.global_step == 0):
                     clear(folder)
                 raise
     if not math.isfinite(run_folder.best_loss):
@@ -243,7 +247,12 @@ def _checked_position(folder: Path, module: SegmentationTraining, trainer: L.Tra
     position = position_of(state)
     max_steps = recipe.training.max_steps
     if position.num_epochs_done == recipe.training.epochs or (max_steps and state["global_step"] >= max_steps):
-        _log.warning("%s: the run is done; to go on, raise its length with --set training.epochs", folder)
+        longer = (
+            f"it was to end after training.max_steps={max_steps}, which a resumed run keeps; begin a new run for more"
+            if max_steps and state["global_step"] >= max_steps
+            else "to go on, raise its length with --set training.epochs"
+        )
+        _log.warning("%s: the run is done; %s", folder, longer)
     return position
 
 

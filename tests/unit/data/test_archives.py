@@ -201,6 +201,14 @@ def test_what_is_small_and_unpacks_to_much(
     unpack(make_zip(files, method=zipfile.ZIP_DEFLATED), folder)
 
 
+def test_names_that_stand_for_many_folders(make_tar: Tar, folder: Path) -> None:
+    deep = [(f"{k}/" + "d/" * 60 + "a", b"") for k in range(2500)]
+    with pytest.raises(DataError, match="unpacks to more than 100 times"):
+        unpack(make_tar(*deep, compress=gzip.compress), folder)
+    with pytest.raises(DataError, match="lies in too many folders"):
+        unpack(make_tar(("d/" * 80 + "a", b"")), folder)
+
+
 def test_sizes_that_are_not_true(make_zip: Callable[..., Path], folder: Path) -> None:
     archive = make_zip({"a": bytes(100_000)}, method=zipfile.ZIP_DEFLATED)
     content = archive.read_bytes()
