@@ -18,9 +18,10 @@ from drivable.config import ModelSpec, Normalization
 from drivable.errors import CheckpointError, ConfigError, DataError, one_line
 from drivable.files import check_name, written_whole
 from drivable.labels import LabelSet
+from drivable.metrics.calibration import MOST_OFFSET
 from drivable.models import SegmentationModel, build_model
-from drivable.models.finite import require_finite
-from drivable.reading import check_size, parse_json, reading, require_regular
+from drivable.models.finite import misfit, require_finite
+from drivable.reading import check_network_size, parse_json, reading, require_regular
 from drivable.weights import shipped_models
 
 FORMAT_VERSION = 1
@@ -69,7 +70,7 @@ class Calibration:
             "temperature": (0.01, 100),
             "threshold": (0, 1),
             "accuracy": (0, 1),
-            "background_offset": (-1000, 1000),
+            "background_offset": (-MOST_OFFSET, MOST_OFFSET),
         }
         for name, (low, high) in ranges.items():
             value: object = getattr(self, name)
@@ -127,7 +128,7 @@ class Checkpoint:
         with reading(self.where, CheckpointError, f"its weights do not fit {self.spec.name}"):
             # Without memory first: the widths that a file states are only believed where its weights have them.
             with torch.device("meta"):
-                self._check_shapes(self._build())
+                self._check_fit(self._build())
             model = self._build()
             model.load_state_dict(self.weights)
         require_finite(model.state_dict(), self.labels, self.where)
@@ -136,15 +137,12 @@ class Checkpoint:
     def _build(self) -> SegmentationModel:
         return build_model(self.spec, self.labels.num_classes, self.preprocessing.normalization)
 
-    def _check_shapes(self, model: SegmentationModel) -> None:
+    def _check_fit(self, model: SegmentationModel) -> None:
         own = model.state_dict()
         names = sorted(own.keys() ^ self.weights.keys())
         faults = [f"{one_line(name, 80)} {'missing' if name in own else 'unknown'}" for name in names]
-        faults += [
-            f"{name} is {tuple(self.weights[name].shape)}, expected {tuple(own[name].shape)}"
-            for name in own.keys() & self.weights.keys()
-            if own[name].shape != self.weights[name].shape
-        ]
+        misfits = (misfit(name, self.weights[name], own[name]) for name in own if name in self.weights)
+        faults += [fault for fault in misfits if fault is not None]
         if faults:
             raise ValueError(f"{'; '.join(faults[:3])} ({len(faults)} in all)")
 
@@ -215,7 +213,7 @@ def _described(description: dict[str, Any], weights: dict[str, Tensor], path: Pa
         spec=TypeAdapter(ModelSpec).validate_python(description["model"]),
         labels=LabelSet.from_dict(description["labels"]),
         preprocessing=Preprocessing(
-            size=check_size(height, width, "DRIVABLE_MAX_NETWORK_PIXELS"),
+            size=check_network_size(height, width),
             normalization=Normalization.model_validate(preprocessing["normalization"]),
         ),
         recipe=recipe,

@@ -25,7 +25,8 @@ LIMITS: Mapping[str, tuple[int, str]] = {
     "DRIVABLE_MAX_PIXELS": (120_000_000, "pixels of one image, mask, frame of a film or labelled size"),
     "DRIVABLE_MAX_FILE_BYTES": (2**32, "bytes of an image, a table or a list, which are read whole"),
     "DRIVABLE_MAX_JPEG_SCANS": (100, "scans of a JPEG, each of which goes over all of its pixels"),
-    "DRIVABLE_MAX_NETWORK_PIXELS": (2**25, "pixels that a network works at"),
+    "DRIVABLE_MAX_NETWORK_PIXELS": (2**23, "pixels that a network works at"),
+    "DRIVABLE_MAX_NETWORK_SIDE": (2**14, "pixels of one side that a network works at"),
     "DRIVABLE_MAX_CORNERS": (20_000, "corners of one polygon"),
     "DRIVABLE_MAX_CROSSINGS": (10_000_000, "times that the edges of one polygon cross a row of pixels"),
     "DRIVABLE_MAX_DRAWN": (10_000_000_000, "pixels of one image times its shapes"),
@@ -113,6 +114,21 @@ def check_size(height: object, width: object, most: str = "DRIVABLE_MAX_PIXELS")
         numbers.append(int(value))  # type: ignore[call-overload]
     check_limit(most, numbers[0] * numbers[1], f"pixels ({numbers[0]}x{numbers[1]})")
     return numbers[0], numbers[1]
+
+
+def check_network_size(height: object, width: object) -> tuple[int, int]:
+    """Like :func:`check_size`, of what a network works at: that takes far more memory for each pixel than an image.
+
+    Raises:
+        DataError: where it is no size, or above ``DRIVABLE_MAX_NETWORK_PIXELS`` or ``DRIVABLE_MAX_NETWORK_SIDE``.
+
+    Example:
+        >>> check_network_size(2160, 3840)
+        (2160, 3840)
+    """
+    size = check_size(height, width, "DRIVABLE_MAX_NETWORK_PIXELS")
+    check_limit("DRIVABLE_MAX_NETWORK_SIDE", max(size), f"pixels on one side ({size[0]}x{size[1]})")
+    return size
 
 
 @contextmanager

@@ -82,13 +82,15 @@ NAN, INF = float("nan"), float("inf")
         {"model": {"name": "unet", "widths": [-64, 128, 256, 512, 1024]}},
         {"preprocessing": {}},
         *({"preprocessing": {"size": size, "normalization": NORMALIZATION}}
-          for size in ([20000, 20000], [-64, 96], [0, 96], [INF, 96], [NAN, 96], [64.5, 96], ["64", 96], [1e9, 1], 64)),
+          for size in ([20000, 20000], [2896, 2897], [32, 16385],
+                       [-64, 96], [0, 96], [INF, 96], [NAN, 96], [64.5, 96], ["64", 96], [1e9, 1], 64)),
         *({"preprocessing": {"size": [64, 96], "normalization": NORMALIZATION | change}}
           for change in ({"mean": [0, NAN, 0]}, {"std": [1, INF, 1]}, {"std": [1, 0, 1]}, {"std": [1, -1, 1]},
                          {"std": [1, 1e-300, 1]}, {"mean": [1e308, 0, 0]})),
         *({"calibration": CALIBRATION | change}
           for change in ({"temperature": 0}, {"temperature": -1}, {"temperature": NAN}, {"temperature": 1e308},
                          {"temperature": "1"}, {"background_offset": NAN}, {"background_offset": -INF},
+                         {"background_offset": -1000}, {"background_offset": -1.01}, {"background_offset": 2},
                          {"threshold": NAN}, {"threshold": 2}, {"accuracy": INF}, {"fitted_on": 1}, {"more": 1})),
         {"labels": {"names": ["a"]}},
         {"labels": LABELS | {"ignore_id": INF}},
@@ -144,6 +146,32 @@ def test_without_a_background_the_message_says_so(checkpoint: Checkpoint, tmp_pa
     save_checkpoint(tmp_path / "m.safetensors", replace(checkpoint, weights=weights, labels=labels))
     with pytest.raises(CheckpointError, match="its classes have no background to fall back on"):
         load_checkpoint(tmp_path / "m.safetensors")
+
+
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.int32, torch.bool])
+def test_weights_that_are_not_floating_point_are_refused(checkpoint: Checkpoint, dtype: torch.dtype) -> None:
+    weights = {**checkpoint.weights, "decoder.classify.bias": torch.ones(3).to(dtype)}
+    with pytest.raises(CheckpointError, match=r"decoder.classify.bias is \w+, expected floating point"):
+        replace(checkpoint, weights=weights).build()
+    halves = {name: tensor.half() if tensor.ndim > 1 else tensor for name, tensor in checkpoint.weights.items()}
+    replace(checkpoint, weights=halves).build()
+
+
+@pytest.mark.parametrize("value", [-1.0, -1e-6])
+def test_variances_below_zero_are_refused(checkpoint: Checkpoint, tmp_path: Path, value: float) -> None:
+    name = "backbone.stem.bn.running_var"
+    weights = {**checkpoint.weights, name: torch.full_like(checkpoint.weights[name], value)}
+    save_checkpoint(tmp_path / "m.safetensors", replace(checkpoint, weights=weights))
+    with pytest.raises(CheckpointError, match=f"{name} holds -1.*expected variances"):
+        load_checkpoint(tmp_path / "m.safetensors")
+
+
+def test_a_complex_variance_is_refused_in_one_line(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    name = "backbone.stem.bn.running_var"
+    weights = {**checkpoint.weights, name: checkpoint.weights[name].to(torch.complex64)}
+    save_checkpoint(tmp_path / "m.safetensors", replace(checkpoint, weights=weights))
+    with pytest.raises(CheckpointError, match=f"{name} is complex64"):
+        load_checkpoint(tmp_path / "m.safetensors").build()
 
 
 def test_any_recipe_may_stand_in_a_checkpoint(checkpoint: Checkpoint, tmp_path: Path) -> None:

@@ -131,6 +131,10 @@ def test_of_a_whole_model_the_backbone_is_taken(tmp_path: Path) -> None:
     [
         ({"conv1.weight": torch.zeros(64, 3, 3, 3)}, r"conv1.weight is \(64, 3, 3, 3\), expected \(64, 3, 7, 7\)"),
         ({"surprise": torch.zeros(1)}, "surprise unknown"),
+        ({"bn1.weight": torch.ones(64, dtype=torch.complex64)}, "bn1.weight is complex64, expected floating point"),
+        ({"bn1.weight": torch.ones(64, dtype=torch.int64)}, "bn1.weight is int64, expected floating point"),
+        ({"bn1.running_var": torch.full((64,), -1e-6)}, "bn1.running_var holds -1e-06, expected variances"),
+        ({"bn1.weight": torch.full((64,), 1e300, dtype=torch.float64)}, "bn1.weight holds NaN or infinity"),
         ({"conv1.weight": None}, "conv1.weight missing"),
     ],
 )

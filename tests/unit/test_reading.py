@@ -9,6 +9,7 @@ from drivable.errors import CheckpointError, ConfigError, DataError, one_line
 from drivable.files import check_name, inside
 from drivable.reading import (
     LIMITS,
+    check_network_size,
     check_size,
     is_named,
     limit,
@@ -79,6 +80,14 @@ def test_a_limit_may_be_raised(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_sizes_refused(size: tuple[object, object]) -> None:
     with pytest.raises(DataError):
         check_size(*size)
+
+
+def test_sizes_that_a_network_works_at() -> None:
+    assert check_network_size(2160, 3840) == (2160, 3840)
+    with pytest.raises(DataError, match="DRIVABLE_MAX_NETWORK_PIXELS raises it"):
+        check_network_size(5792, 5792)
+    with pytest.raises(DataError, match=r"16385 pixels on one side \(32x16385\).*DRIVABLE_MAX_NETWORK_SIDE raises it"):
+        check_network_size(32, 16385)
 
 
 def test_whatever_a_parser_throws_is_the_readers_own_error() -> None:

@@ -1,5 +1,6 @@
 """Going on from a trained model: its weights, its answers, what is left of it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -76,3 +77,20 @@ def test_a_pruned_run_is_smaller_and_runs_again_from_its_own_recipe(rendered_dat
 def test_pruning_needs_a_trained_lite() -> None:
     with pytest.raises(ConfigError, match="give it by training.start_from"):
         parse_recipe({"model": {"name": "lite"}, "loss": [{"name": "dice"}], "training": {"prune": 0.5}}, "test")
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (torch.zeros(3, dtype=torch.complex64), "differs from the recipe's model in decoder.classify.bias"),
+        (torch.full((3,), 1e300, dtype=torch.float64), "decoder.classify.bias holds NaN or infinity"),
+    ],
+)
+def test_weights_that_are_no_numbers_here_are_no_start(values: torch.Tensor, said: str) -> None:
+    checkpoint = load_checkpoint(find_checkpoint("drivable-lite"))
+    model = build_model(checkpoint.spec, 3)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    faulty = replace(checkpoint, weights={**checkpoint.weights, "decoder.classify.bias": values})
+    with pytest.raises(CheckpointError, match=said):
+        start_from(model, faulty)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())

@@ -80,7 +80,7 @@ def export(
     if cut_top is not None:
         checkpoint = replace(checkpoint, spec=checkpoint.spec.model_copy(update={"cut_top": cut_top}))
     is_free = size == "dynamic"
-    at = None if size is None or is_free else parse_size(size)
+    at = None if size is None or is_free else parse_size(size, of_network=True)
     parity: dict[str, Any]
     if target == "checkpoint":
         if precision in ("bf16", "int8") or is_free or data or force or outputs != "ids" or upsampling != "exact":

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from drivable.errors import ConfigError, one_line
-from drivable.reading import check_size, reading
+from drivable.reading import check_network_size, check_size, reading
 
 if TYPE_CHECKING:
     from drivable.data import RoadData
@@ -52,8 +52,12 @@ def require_data(data: str | None, splits: str | None, layout: str, ids: str | N
         raise ConfigError("--splits, --layout and --ids say how to read --data; give it too")
 
 
-def parse_size(text: str) -> tuple[int, int]:
+def parse_size(text: str, of_network: bool = False) -> tuple[int, int]:
     """``"360x640"`` -> (360, 640), height before width.
+
+    Args:
+        text: what was given.
+        of_network: that a network is to work at, which has limits of its own.
 
     Raises:
         ConfigError: where the text is no size.
@@ -62,7 +66,7 @@ def parse_size(text: str) -> tuple[int, int]:
     if match is None:
         raise ConfigError(f"size '{one_line(text)}': expected HEIGHTxWIDTH in pixels, such as 360x640")
     with reading("--size", ConfigError, hint="expected HEIGHTxWIDTH in pixels, such as 360x640"):
-        return check_size(int(match[1]), int(match[2]))
+        return (check_network_size if of_network else check_size)(int(match[1]), int(match[2]))
 
 
 def parse_camera(text: str) -> GroundCamera:

@@ -10,7 +10,7 @@ from drivable.config.models import ModelSpec, Normalization
 from drivable.config.section import Section
 from drivable.errors import DataError, shown_address
 from drivable.labels import LabelSet
-from drivable.reading import check_size
+from drivable.reading import check_network_size
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -20,7 +20,7 @@ Count = Annotated[int, Field(gt=0, le=1_000_000)]
 
 def _within_limit(size: tuple[int, int]) -> tuple[int, int]:
     try:
-        return check_size(*size, "DRIVABLE_MAX_NETWORK_PIXELS")
+        return check_network_size(*size)
     except DataError as fault:  # Of pydantic's, only such errors are told with their key.
         raise ValueError(str(fault)) from fault
 

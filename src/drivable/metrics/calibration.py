@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 Probabilities = NDArray[np.float32]
 NUM_BINS = 15
 _GOLDEN = (np.sqrt(5) - 1) / 2
-# Of the background's logit.
-_OFFSETS = np.arange(-100, 101) / 100
+# Of the background's logit, either way: beyond, an offset no longer weighs doubt but overrules the model.
+MOST_OFFSET = 1.0
+_OFFSETS = np.arange(-100, 101) / 100 * MOST_OFFSET
 
 
 class Reliability:

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from drivable.errors import CheckpointError, one_line
-from drivable.models.finite import require_finite
+from drivable.models.finite import misfit, require_finite
 from drivable.models.weight_names import lite_names, mit_name, resnet_name
 from drivable.reading import reading, require_regular, require_stored
 
@@ -61,6 +61,9 @@ def load_backbone_weights(backbone: nn.Module, name: str, source: str) -> None:
             if ours is not None:
                 weights.update(_split_key_value(ours, tensor))
         _check(backbone, weights, path, name)
+        own = backbone.state_dict()
+        # As they will be: what is a number in float64 may be none in float32.
+        weights = {key: tensor.to(own[key].dtype) for key, tensor in weights.items() if key in own}
         require_finite(weights, None, str(path))
         backbone.load_state_dict(weights, strict=False)
 
@@ -156,13 +159,10 @@ def _check(backbone: nn.Module, weights: dict[str, Tensor], path: Path, name: st
     unknown = [
         f"{one_line(key, 80)} unknown" for key in weights if key not in own and not key.endswith("num_batches_tracked")
     ]
-    misshapen = [
-        f"{key} is {tuple(weights[key].shape)}, expected {tuple(own[key].shape)}"
-        for key in own
-        if key in weights and weights[key].shape != own[key].shape
-    ]
-    if missing or unknown or misshapen:
+    misfits = (misfit(key, weights[key], own[key]) for key in own if key in weights)
+    unfit = [fault for fault in misfits if fault is not None]
+    if missing or unknown or unfit:
         # A few of each kind: together they tell a file of another model from one of another naming.
-        shown = "; ".join(missing[:3] + unknown[:3] + misshapen[:3])
-        num_faults = len(missing) + len(unknown) + len(misshapen)
+        shown = "; ".join(missing[:3] + unknown[:3] + unfit[:3])
+        num_faults = len(missing) + len(unknown) + len(unfit)
         raise CheckpointError(f"{path}: does not fit {name}: {shown} ({num_faults} in all)")

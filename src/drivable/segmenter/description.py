@@ -11,7 +11,7 @@ from drivable.checkpoint import Calibration
 from drivable.errors import CheckpointError, one_line
 from drivable.files import check_name
 from drivable.labels import LabelSet
-from drivable.reading import check_size, parse_json, reading
+from drivable.reading import check_network_size, parse_json, reading
 
 KEY = "drivable"
 # Name of the values inside the graph that the network sees before they are normalised: (N, 3, h, w), 0..255.
@@ -102,7 +102,7 @@ def _described(values: Any, where: Path) -> ExportDescription:
     height, width = size or (None, None)
     return ExportDescription(
         labels=LabelSet.from_dict(labels),
-        size=None if size is None else check_size(height, width, "DRIVABLE_MAX_NETWORK_PIXELS"),
+        size=None if size is None else check_network_size(height, width),
         calibration=None if calibration is None else Calibration(**calibration),
         **values,
     )

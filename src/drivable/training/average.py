@@ -24,7 +24,8 @@ def average(checkpoints: Sequence[Checkpoint]) -> Checkpoint:
 
     Raises:
         ConfigError: where there are fewer than two.
-        CheckpointError: where they are not models of the same weights, classes and normalisation.
+        CheckpointError: where they are not models of the same weights, classes and normalisation, or their weights do
+            not fit the model or have no average in float32.
 
     Example:
         >>> average([load_checkpoint(find_checkpoint(run)) for run in ("runs/first", "runs/second")])
@@ -41,9 +42,12 @@ def average(checkpoints: Sequence[Checkpoint]) -> Checkpoint:
     weights = {}
     for name, tensor in first.weights.items():
         if tensor.is_floating_point():
-            tensor = torch.stack([other.weights[name].float() for other in checkpoints]).mean(dim=0)
+            # A sum of large float32 may be none.
+            tensor = torch.stack([other.weights[name].double() for other in checkpoints]).mean(dim=0).float()
         weights[name] = tensor
-    return replace(first, weights=weights, scores={}, calibration=None)
+    averaged = replace(first, weights=weights, scores={}, calibration=None)
+    averaged.build()  # What is no model is refused before it is written.
+    return averaged
 
 
 def _kind(checkpoint: Checkpoint) -> tuple[object, ...]:

@@ -9,6 +9,7 @@ from drivable.config import Recipe
 from drivable.config.models import LiteSpec
 from drivable.errors import CheckpointError
 from drivable.models import SegmentationModel, build_model, load_pretrained
+from drivable.models.finite import misfit, require_finite
 from drivable.models.pruning import prune_hidden
 
 _log = logging.getLogger(__name__)
@@ -52,7 +53,7 @@ def start_from(model: SegmentationModel, checkpoint: Checkpoint) -> None:
         checkpoint: whose weights to take.
 
     Raises:
-        CheckpointError: where the architectures differ.
+        CheckpointError: where the architectures differ, or weights are no numbers in the model's precision.
 
     Example:
         >>> start_from(build_model(LiteSpec(), 2), load_checkpoint(find_checkpoint("drivable-lite")))
@@ -66,16 +67,18 @@ def start_from(model: SegmentationModel, checkpoint: Checkpoint) -> None:
         and own[name].shape[1:] == tensor.shape[1:]
         and len(tensor) == checkpoint.labels.num_classes
     ]
-    weights = {name: tensor.to(own[name].dtype) for name, tensor in checkpoint.weights.items() if name in own}
+    weights = {name: tensor for name, tensor in checkpoint.weights.items() if name in own}
     different = sorted(
         (own.keys() ^ checkpoint.weights.keys())
-        | {name for name in weights if weights[name].shape != own[name].shape and name not in anew}
+        | {name for name in weights if name not in anew and misfit(name, weights[name], own[name])}
     )
     if different:
         raise CheckpointError(
             f"{checkpoint.where}: a {checkpoint.spec.name} that differs from the recipe's model in "
             f"{', '.join(different[:3])} ({len(different)} weights in all); set model to what it was trained with"
         )
+    weights = {name: tensor.to(own[name].dtype) for name, tensor in weights.items()}
+    require_finite(weights, checkpoint.labels, checkpoint.where)
     if anew:
         _log.warning("other classes than in %s: %s start anew", checkpoint.where, ", ".join(anew))
     model.load_state_dict({name: own[name] if name in anew else tensor for name, tensor in weights.items()})

@@ -134,6 +134,7 @@ def test_a_study_hands_its_values_on_as_they_are(tmp_path: Path) -> None:
     ("change", "message"),
     [
         ("data.size=[20000, 20000]", "data.size: .*more than the limit.*DRIVABLE_MAX_NETWORK_PIXELS raises it"),
+        ("data.size=[32, 16416]", "data.size: .*more than the limit.*DRIVABLE_MAX_NETWORK_SIDE raises it"),
         ("training.sizes=[[20000, 20000]]", "training.sizes.*DRIVABLE_MAX_NETWORK_PIXELS"),
         ("data.size=[-360, 640]", "data.size"),
         ("training.epochs=1e308", "training.epochs"),
