@@ -339,8 +339,28 @@ def test_a_class_that_may_be_what_is_ignored(copy: Path, tmp_path: Path) -> None
     described = {"names": ["other", "road", "lane"], "colors": [[0, 0, 0], [219, 94, 86], [9, 9, 9]]}
     root = own_folder(copy, tmp_path / "own", (255, 1, 0), **described)
     (fault,) = look(root).faults
-    assert (fault.kind, fault.path, fault.severity) == ("absent-class", str(root), "warning")
+    assert (fault.kind, fault.path, fault.severity) == ("absent-class", str(root), "error")
     assert fault.message.startswith("lane: in no mask, and ")
+    # Said in so many words, it may be a rare class.
+    told = {**yaml.safe_load((root / "labels.yaml").read_text()), "ids": {0: "other", 1: "road", 255: "ignore"}}
+    (root / "labels.yaml").write_text(yaml.safe_dump(told))
+    (fault,) = look(root).faults
+    assert (fault.kind, fault.severity) == ("absent-class", "warning")
+
+
+def test_masks_of_0_and_255_among_masks_of_ids(copy: Path, tmp_path: Path) -> None:
+    root = own_folder(copy, tmp_path / "own", (0, 0, 1), names=["road", "other"], background=None)
+    first, second, third = sorted((root / "masks").iterdir())[:3]
+    edit(second, lambda pixels: np.where(pixels == 1, 255, 0).astype(np.uint8))
+    edit(third, lambda pixels: np.where(pixels == 1, 255, 1).astype(np.uint8))
+    (fault,) = look(root).faults
+    assert (fault.kind, fault.path, fault.severity) == ("ids-0-255", str(second), "error")
+    assert "under ids in a labels.yaml" in fault.remedy
+    # True regions of the ignore id beside both classes, and one image of one class.
+    edit(second, fill(slice(0, 9), slice(0, 99), 1))
+    edit(third, lambda pixels: np.where(pixels == 1, 0, 255).astype(np.uint8))
+    edit(first, fill(slice(0, 9), slice(0, 99), 255))
+    assert look(root).faults == ()
 
 
 def test_names_of_any_bytes_and_any_signs(copy: Path, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from drivable.data.annotations.label_files import read_frames
-from drivable.data.layouts.road_data import read_attributes
+from drivable.data.layouts.road_data import read_attributes, without_suffixes
 from drivable.errors import DataError
 
 
@@ -30,7 +30,7 @@ def attributes_for(file: Path, ids: Collection[str]) -> Mapping[str, Mapping[str
     if not file.is_file():
         raise DataError(f"{file}: no such attribute file")
     if file.suffix.lower() == ".csv":
-        said: Mapping[str, Mapping[str, str]] = read_attributes(file)
+        said: Mapping[str, Mapping[str, str]] = without_suffixes(read_attributes(file), ids)
     else:
         said = {frame.id: frame.attributes for frame in read_frames(file)}
     if not any(key in said for key in ids):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 import cv2
@@ -29,6 +29,11 @@ class MaskConvention:
     values: Mapping[int, int] | None = None
     colors: Mapping[RGB, int] | None = None
     is_told: bool = False
+
+    @property
+    def ignores_by_default(self) -> bool:
+        """Whether masks hold the ids themselves, and 255 is ignored without the user having said so."""
+        return not self.is_told and self.values is not None and self.values.get(255) == 255
 
     def decode(self, file: Stored) -> Pixels:
         """Read a mask file.
@@ -172,6 +177,24 @@ def explain_0_and_255(present: Iterable[int], labels: LabelSet, convention: Mask
         "the masks hold 0 and 255 alone, and 255 is the ignore id, so all that it marks would be left out",
         f"say what they mean in labels.yaml, such as ids: {{0: {background}, 255: {road}}}{other_way}",
     )
+
+
+def black_and_white(present: Mapping[str, Collection[int]]) -> list[str]:
+    """Masks of 0 and 255 alone among others: one class and all else ignored, so most likely not meant so.
+
+    A mask that holds 255 beside two classes shows that 255 is what is ignored. Where most masks with 255 are so, those
+    of 0 and 255 are images of one class.
+
+    Args:
+        present: ids that occur in each mask whose 255 is ignored by default, by name.
+
+    Example:
+        >>> black_and_white({"a": {0, 1}, "b": {0, 255}, "c": {1, 255}})
+        ['b']
+    """
+    found = [key for key, ids in present.items() if set(ids) == {0, 255}]
+    num_ignoring = sum(255 in ids and len(ids) > 2 for ids in present.values())
+    return found if len(found) > num_ignoring else []
 
 
 def class_counts(label_maps: Iterable[Pixels], labels: LabelSet) -> NDArray[np.int64]:

@@ -14,9 +14,9 @@ import torch
 from torch.utils.data import random_split
 
 from drivable.data.id_files import ids_text, read_ids
-from drivable.data.layouts.road_data import SPLIT_NAMES, RoadData, files_in, folders_in
+from drivable.data.layouts.road_data import SPLIT_NAMES, RoadData, files_in, folders_in, id_of_name
 from drivable.data.samples import Sample
-from drivable.errors import ConfigError, DataError
+from drivable.errors import ConfigError, DataError, one_line
 from drivable.files import check_name, write_text
 
 _log = logging.getLogger(__name__)
@@ -177,6 +177,17 @@ def split_as_named(split: str, known: Collection[str]) -> str:
     return others[0] if others else split
 
 
+def hint_at_ids(name: str, known: Collection[str]) -> str:
+    """What to do where a list of ids has the name of a file, ``""`` where it does not.
+
+    Example:
+        >>> hint_at_ids("images/a.jpg", {"a"})
+        "; ids stand without folder and suffix, such as 'a'"
+    """
+    key = id_of_name(name)
+    return f"; ids stand without folder and suffix, such as '{one_line(key, 80)}'" if key in known else ""
+
+
 def select_split(data: RoadData, split: str, splits: str | None = None) -> tuple[Sample, ...]:
     """Labelled pictures of a split.
 
@@ -204,7 +215,7 @@ def select_split(data: RoadData, split: str, splits: str | None = None) -> tuple
         if missing:
             raise DataError(
                 f"{path}: {len(missing)} of {len(ids)} ids have no labelled picture below {data.root}, "
-                f"'{missing[0]}' first"
+                f"'{one_line(missing[0], 80)}' first{hint_at_ids(missing[0], by_id)}"
             )
         return tuple(by_id[key] for key in sorted(ids))
     split = split if split == "all" else split_as_named(split, data.samples)

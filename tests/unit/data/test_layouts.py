@@ -11,6 +11,7 @@ import yaml
 from PIL import Image
 
 from drivable.data import open_data, read_pair, select_split
+from drivable.data.attribute_files import attributes_for
 from drivable.data.conventions import COLORS_2018, CURRENT_IDS
 from drivable.data.conversion import convert
 from drivable.data.pictures import read_image
@@ -579,3 +580,25 @@ def test_tables_that_are_none(table: bytes, message: str, tmp_path: Path) -> Non
     (root / "attributes.csv").write_bytes(table)
     with pytest.raises(DataError, match=rf"attributes\.csv.*{message}"):
         open_data(root)
+
+
+@pytest.mark.parametrize("layout", ["folder", "npy"])
+def test_attributes_of_other_images_are_told(layout: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    root = make_folder(tmp_path / "folder")
+    if layout == "npy":
+        convert(open_data(root), tmp_path / "npy", "npy")
+        root = tmp_path / "npy"
+    table = root / "attributes.csv"
+    table.write_text("id,weather\nx.jpg,rainy\ny,clear\n")
+    assert open_data(root).layout == layout
+    (told,) = caplog.messages
+    assert "2 of 2 ids of attributes.csv belong to no image, 'x.jpg' first; images are named like 'a'" in told
+    caplog.clear()
+    # Names of files are as good; a table of many more images than are here is usual.
+    table.write_text("id,weather\na.jpg,rainy\nimages/b.PNG,clear\n" + "".join(f"{k},clear\n" for k in range(20)))
+    attributes = open_data(root).attributes
+    assert (attributes["a"], attributes["b"]) == ({"weather": "rainy"}, {"weather": "clear"})
+    assert attributes_for(table, {"a", "b"})["a"] == {"weather": "rainy"}
+    table.write_text("id,weather\na,rainy\n")
+    assert open_data(root).attributes == {"a": {"weather": "rainy"}}
+    assert caplog.messages == []

@@ -1,10 +1,12 @@
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from drivable.data import balanced_split, drive_of, open_data, seeded_split, select_split, write_split
+from drivable.data.inspection import inspect
 from drivable.errors import ConfigError, DataError
 
 Make = Callable[..., Path]
@@ -191,3 +193,17 @@ def test_a_pipe_is_no_list(make_bdd100k: Make) -> None:
     os.mkfifo(root / "ids.txt")
     with pytest.raises(DataError, match=r"ids\.txt: not a readable file of ids: not a regular file"):
         select_split(open_data(root), str(root / "ids.txt"))
+
+
+@pytest.mark.parametrize(
+    ("listed", "hint"), [("a.jpg", "without folder and suffix, such as 'a'$"), ("x.jpg", "first$")]
+)
+def test_lists_of_file_names_are_told(listed: str, hint: str, make_bdd100k: Make) -> None:
+    root = make_bdd100k()
+    (root / "splits").mkdir()
+    (root / "splits/train.txt").write_text(f"images/{listed}\n")
+    data = open_data(root)
+    with pytest.raises(DataError, match=f"1 of 1 ids have no labelled picture .*{hint}"):
+        select_split(data, "train")
+    (fault,) = [fault for fault in inspect(data, num_workers=1).errors if fault.kind == "split-file"]
+    assert re.search(hint, fault.message)

@@ -17,21 +17,18 @@ class Finding:
         path: the file or folder.
         message: what is there and what was expected.
         remedy: what to do.
+        severity: ``error`` spoils a training, ``warning`` is very likely wrong, ``note`` may be meant so.
     """
 
     kind: str
     path: str
     message: str
     remedy: str
-
-    @property
-    def severity(self) -> Severity:
-        """``error`` spoils a training, ``warning`` is very likely wrong, ``note`` may be meant so."""
-        return SEVERITIES[self.kind]
+    severity: Severity
 
     def to_dict(self) -> dict[str, str]:
         """Plain values for JSON."""
-        return {**asdict(self), "severity": self.severity}
+        return asdict(self)
 
 
 _ERRORS = {
@@ -77,6 +74,8 @@ SEVERITIES: dict[str, Severity] = {
 }
 
 
-def finding(kind: str, path: object, message: str, remedy: str | None = None) -> Finding:
-    """A finding with the remedy of its kind, or a better one."""
-    return Finding(kind, str(path), message, remedy or REMEDIES[kind])
+def finding(
+    kind: str, path: object, message: str, remedy: str | None = None, severity: Severity | None = None
+) -> Finding:
+    """A finding with the remedy and the severity of its kind, or better ones."""
+    return Finding(kind, str(path), message, remedy or REMEDIES[kind], severity or SEVERITIES[kind])

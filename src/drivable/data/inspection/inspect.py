@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from drivable.data.conventions import explain_0_and_255
+from drivable.data.conventions import MaskConvention, black_and_white, explain_0_and_255
 from drivable.data.id_files import read_ids
 from drivable.data.inspection.examine import Record, examine
 from drivable.data.inspection.findings import Finding, finding
@@ -25,7 +25,7 @@ from drivable.data.inspection.likeness import alike
 from drivable.data.layouts.road_data import SPLIT_NAMES, RoadData
 from drivable.data.layouts.shards import TarMember
 from drivable.data.samples import Sample
-from drivable.data.splits import drive_of
+from drivable.data.splits import drive_of, hint_at_ids
 from drivable.data.workers import in_workers
 from drivable.errors import DataError
 from drivable.reading import parse_json
@@ -129,7 +129,7 @@ def inspect(
     ]
     findings = _explain_ids(data, records, by_id, findings)
     if all(found.kind != "ids-0-255" for found in findings):
-        findings += _absent_classes(data, records)
+        findings += _absent_classes(data, records, by_id)
     if not samples:
         found = f"{len(data.unlabelled)} pictures without a label, {len(data.orphans)} labels without a picture"
         findings.append(finding("no-pairs", data.root, f"not one pair of picture and label ({found})"))
@@ -192,10 +192,10 @@ def _explain_ids(
     background = data.labels.background_id
     if background is None or not data.background_is_largest:
         present = {value for record in records for value in record.counts}
-        conventions = [getattr(sample.label, "convention", None) for sample in by_id.values()]
-        explained = conventions and conventions[0] and explain_0_and_255(present, data.labels, conventions[0])
+        convention = next((_convention(sample) for sample in by_id.values()), None)
+        explained = convention and explain_0_and_255(present, data.labels, convention)
         if not explained:
-            return findings
+            return findings + _black_and_white(data, records, by_id)
         # What the wrong reading makes of the regions says nothing.
         told = [found for found in findings if found.severity == "error"]
         return [*told, finding("ids-0-255", data.root, *explained)]
@@ -232,7 +232,29 @@ def _explain_ids(
     return findings
 
 
-def _absent_classes(data: RoadData, records: Sequence[Record]) -> list[Finding]:
+def _convention(sample: Sample) -> MaskConvention | None:
+    found = getattr(sample.label, "convention", None)
+    return found if isinstance(found, MaskConvention) else None
+
+
+def _black_and_white(data: RoadData, records: Sequence[Record], by_id: Mapping[str, Sample]) -> list[Finding]:
+    """Masks of 0 and 255 alone beside masks of ids."""
+    present = {
+        record.id: set(record.counts)
+        for record in records
+        if (convention := _convention(by_id[record.id])) is not None and convention.ignores_by_default
+    }
+    found = black_and_white(present) if data.labels.ignore_id == 255 else []
+    message = f"holds 0 and 255 alone where others hold ids: read as {data.labels.names[0]}, and all else is ignored"
+    remedy = "write it with the ids of the other masks, or say under ids in a labels.yaml what 255 means, or ignore"
+    if len(found) > len(records) / 2:
+        first = by_id[found[0]].label.file
+        said = f"{first}: {message} ({len(found)} of {len(records)} masks)"
+        return [finding("ids-0-255", data.root, said, remedy)]
+    return [finding("ids-0-255", by_id[key].label.file, message, remedy) for key in found]
+
+
+def _absent_classes(data: RoadData, records: Sequence[Record], by_id: Mapping[str, Sample]) -> list[Finding]:
     """Classes that no mask has where much is ignored, which may be those classes under another id."""
     totals = sum((Counter(record.counts) for record in records), Counter[int]())
     ignored = totals[data.labels.ignore_id] / max(1, sum(totals.values()))
@@ -240,7 +262,10 @@ def _absent_classes(data: RoadData, records: Sequence[Record]) -> list[Finding]:
     if ignored < _MUCH_IGNORED or not absent or len(absent) == data.labels.num_classes:
         return []
     message = f"{', '.join(absent[:8])}: in no mask, and {ignored:.0%} of all pixels are ignored"
-    return [finding("absent-class", data.root, message)]
+    convention = next((_convention(sample) for sample in by_id.values()), None)
+    # Where the layout or the user says which pixels are ignored, a class may well be rare.
+    is_error = convention is not None and convention.ignores_by_default
+    return [finding("absent-class", data.root, message, severity="error" if is_error else "warning")]
 
 
 def _split_sets(data: RoadData, known: set[str]) -> tuple[dict[str, dict[str, list[str]]], list[Finding]]:
@@ -262,6 +287,7 @@ def _split_sets(data: RoadData, known: set[str]) -> tuple[dict[str, dict[str, li
         if file.stem.casefold() in SPLIT_NAMES:
             if missing:
                 message = f"{len(missing)} of {len(ids)} ids have no labelled picture, '{missing[0]}' first"
+                message += hint_at_ids(missing[0], known)
                 findings.append(finding("split-file", file, message))
             sets.setdefault(str(file.parent.relative_to(data.root)), {})[file.stem] = ids
     for name, splits in sets.items():

@@ -7,7 +7,7 @@ from pathlib import Path
 from drivable.data.conventions import CURRENT_IDS
 from drivable.data.id_files import read_ids
 from drivable.data.labels_yaml import read_labels_yaml
-from drivable.data.layouts.road_data import RoadData, files_in, read_attributes
+from drivable.data.layouts.road_data import RoadData, files_in, own_attributes
 from drivable.data.samples import ArrayImage, ArrayLabels, Sample, open_array
 from drivable.errors import DataError
 from drivable.labels import BDD100K_DRIVABLE
@@ -43,6 +43,6 @@ def open_arrays(root: Path) -> RoadData | None:
         "npy",
         labels,
         {"": samples},
-        attributes=read_attributes(root / "attributes.csv"),
+        attributes=own_attributes(root, set(keys)),
         background_is_largest=labels == BDD100K_DRIVABLE,
     )

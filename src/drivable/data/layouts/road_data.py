@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from drivable.data.annotations import Frame, undrawn_regions
@@ -20,6 +21,7 @@ from drivable.errors import DataError, one_line
 from drivable.labels import LabelSet
 from drivable.reading import is_named, read_text, reading
 
+_log = logging.getLogger(__name__)
 Attributes = Mapping[str, str]
 # Names of the splits, and what they are called elsewhere.
 SPLIT_NAMES: Mapping[str, str] = {
@@ -236,7 +238,9 @@ def merged(
 
     Where a name occurs in several folders, its ids are told apart as ``<folder>-<name>``.
     """
-    said: dict[str, Attributes] = {**(attributes or {}), **read_attributes(root / "attributes.csv")}
+    listed = [path.stem for part in parts.values() for path in part.unlabelled]
+    names = {*listed, *(sample.id for part in parts.values() for sample in part.samples)}
+    said: dict[str, Attributes] = {**(attributes or {}), **own_attributes(root, names)}
     nums = Counter(sample.id for part in parts.values() for sample in part.samples)
     for split, part in parts.items():
         # Pictures that are numbered anew in each folder; an id is a picture's name in all of the data.
@@ -261,6 +265,57 @@ def merged(
         background_is_largest,
         tuple(told for part in parts.values() for told in part.undrawn),
     )
+
+
+def own_attributes(root: Path, ids: Collection[str]) -> dict[str, Attributes]:
+    """What ``attributes.csv`` says, by id; a warning where it speaks of other images than these.
+
+    Args:
+        root: the data root.
+        ids: of its images, where these are known; names of files may stand in their places.
+
+    Raises:
+        DataError: see :func:`read_attributes`.
+    """
+    file = root / "attributes.csv"
+    said = without_suffixes(read_attributes(file), ids)
+    num_known = sum(key in ids for key in said)
+    # A table of more images than are here is usual, and so is one that says something of a few.
+    if num_known < len(said) and 2 * num_known < min(len(said), len(ids)):
+        other = next(key for key in said if key not in ids)
+        _log.warning(
+            "%s: %d of %d ids of attributes.csv belong to no image, '%s' first; images are named like '%s'",
+            file,
+            len(said) - num_known,
+            len(said),
+            one_line(other, 80),
+            one_line(min(ids), 80),
+        )
+    return dict(said)
+
+
+def without_suffixes(said: Mapping[str, Attributes], ids: Collection[str]) -> dict[str, Attributes]:
+    """Attributes by id where a table has the names of image files.
+
+    Example:
+        >>> without_suffixes({"a.jpg": {"weather": "rainy"}}, {"a"})
+        {'a': {'weather': 'rainy'}}
+    """
+    known = set(ids)
+    found = {key: values for key, values in said.items() if key in known or id_of_name(key) not in known}
+    renamed = {id_of_name(key): values for key, values in said.items() if key not in found}
+    return {**renamed, **found}
+
+
+def id_of_name(name: str) -> str:
+    """The id of an image whose file has that name, with or without folder and suffix.
+
+    Example:
+        >>> id_of_name("images/a.1.JPG"), id_of_name("a.1")
+        ('a.1', 'a.1')
+    """
+    path = PurePosixPath(name.replace("\\", "/"))
+    return path.stem if path.suffix.lower() in PICTURE_SUFFIXES else path.name
 
 
 def read_attributes(file: Path) -> dict[str, dict[str, str]]:
