@@ -49,6 +49,7 @@ def other_tools_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_one_table_for_all_runtimes(
     onnx_file: Path, other_tools_file: Path, rendered_data: Path, tmp_path: Path
 ) -> None:
@@ -73,6 +74,7 @@ def test_one_table_for_all_runtimes(
     assert plot.read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_memory_is_that_of_each_model_by_itself() -> None:
     settings = Settings((64, 96), rounds=3, batch=1)
     rows, _ = benchmark([open_contender(name, (64, 96)) for name in ("segformer_b5", "lite")], settings)

@@ -36,6 +36,9 @@ from drivable.segmenter.graph import SegmenterGraph
 
 SIZE = (96, 160)
 
+# Formats whose exports take too long for the fast tests.
+OTHERS = (".xml", ".torchscript", ".pt2")
+
 
 @pytest.fixture(scope="module")
 def checkpoint() -> Checkpoint:
@@ -107,7 +110,7 @@ def test_fast_upsampling_is_judged_by_what_it_costs(
             export_model(checkpoint, tmp_path / "g.torchscript", settings, few)
 
 
-@pytest.mark.parametrize("suffix", [".onnx", ".xml", ".torchscript", ".pt2"])
+@pytest.mark.parametrize("suffix", [".onnx", *(pytest.param(s, marks=pytest.mark.slow) for s in OTHERS)])
 @pytest.mark.parametrize("size", [(128, 160), None])
 def test_models_that_leave_the_top_out_are_the_same_everywhere(
     checkpoint: Checkpoint, pictures: LabelledPictures, tmp_path: Path, suffix: str, size: tuple[int, int] | None
@@ -136,6 +139,7 @@ def test_how_much_of_the_top_is_left_out_can_be_changed(checkpoint: Checkpoint, 
     assert CliRunner().invoke(app, [*command, "--cut-top", "0.6"]).exit_code == 2
 
 
+@pytest.mark.slow
 def test_openvino_compiles_for_sizes_that_stay(
     checkpoint: Checkpoint, pictures: LabelledPictures, tmp_path: Path
 ) -> None:
@@ -153,6 +157,7 @@ def test_openvino_compiles_for_sizes_that_stay(
     assert [shape[1] for shape, _ in compiled] == [42, 43, 44, 45]
 
 
+@pytest.mark.slow
 def test_openvino_gives_each_picture_of_a_batch_a_stream(
     checkpoint: Checkpoint, pictures: LabelledPictures, tmp_path: Path
 ) -> None:
@@ -261,7 +266,7 @@ def test_a_file_of_another_tool_or_a_damaged_one_is_refused(exported: Path, tmp_
         load(tmp_path / "none.xml")
 
 
-@pytest.mark.parametrize("suffix", [".onnx", ".xml", ".torchscript", ".pt2"])
+@pytest.mark.parametrize("suffix", [".onnx", *(pytest.param(s, marks=pytest.mark.slow) for s in OTHERS)])
 def test_a_file_says_nothing_of_where_it_was_made(
     checkpoint: Checkpoint, pictures: LabelledPictures, tmp_path: Path, suffix: str
 ) -> None:
