@@ -257,3 +257,126 @@ def test_other_numbers_of_a_program_are_read(exported: dict[str, Path], tmp_path
         target = rewritten(exported[".pt2"], tmp_path / "small.pt2", {PROGRAM: with_argument(argument)})
         images = torch.zeros(1, 4, 5, 3, dtype=torch.uint8).numpy()
         assert (ProgramSegmenter(target).segment(images[0]) == 0).all()
+
+
+def inserted(*nodes: tuple[str, list[Any], dict[str, Any]]) -> Callable[[bytes], bytes]:
+    """The graph with other nodes before its own."""
+
+    def change(values: Any) -> None:
+        values["graph_module"]["graph"]["nodes"][:0] = [
+            {
+                "target": target,
+                "inputs": [{"name": "x", "arg": argument, "kind": 1} for argument in arguments],
+                "outputs": [output],
+                "metadata": {},
+            }
+            for target, arguments, output in nodes
+        ]
+
+    return with_json(change)
+
+
+TENSOR, SIZE = {"as_tensor": {"name": "big"}}, {"as_sym_int": {"as_name": "many"}}
+MANY: tuple[Any, ...] = ("_operator.mul", [{"as_sym_int": {"as_int": 60000}}, {"as_int": 60000}], SIZE)
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        [("torch.ops.aten.zeros.default", [{"as_ints": [60000, 60000]}], TENSOR)],
+        [("torch.ops.aten.ones.default", [{"as_ints": [10**9]}], TENSOR)],
+        [("torch.ops.aten.full.default", [{"as_sym_ints": [{"as_int": 10**9}, SIZE["as_sym_int"]]}], TENSOR)],
+        [MANY, ("torch.ops.aten.zeros.default", [{"as_sym_ints": [SIZE["as_sym_int"]]}], TENSOR)],
+        [("torch.ops.aten.expand.default", [TENSOR, {"as_ints": [-1, 10**5, 10**5]}], TENSOR)],
+        [("torch.ops.aten.pad.default", [TENSOR, {"as_ints": [0, 10**9]}], TENSOR)],
+        [("torch.ops.aten.upsample_bilinear2d.vec", [TENSOR, {"as_floats": [1e5, 1e5]}], TENSOR)],
+        [("torch.ops.aten.arange.default", [{"as_int": 10**10}], TENSOR)],
+        [MANY, ("torch.ops.aten.arange.default", [SIZE], TENSOR)],
+    ],
+)
+def test_no_program_makes_a_tensor_larger_than_any_image(
+    exported: dict[str, Path], tmp_path: Path, nodes: list[Any]
+) -> None:
+    target = rewritten(exported[".pt2"], tmp_path / "small.pt2", {PROGRAM: inserted(*nodes)})
+    with pytest.raises(CheckpointError, match=r"^[^\n]*DRIVABLE_MAX_PIXELS raises it$"):
+        ProgramSegmenter(target)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "x = torch.zeros([60000, 60000])",
+        "x = torch.expand(x, [-1, 100000, int(100000)])",
+        "x = torch.arange(annotate(number, 10000000000))",
+        "_0 = 60000; _1 = torch.mul(_0, ops.prim.NumToTensor(60000)); x = torch.ones([int(_1)])",
+    ],
+)
+def test_no_script_makes_a_tensor_larger_than_any_image(exported: dict[str, Path], tmp_path: Path, body: str) -> None:
+    source, target = exported[".torchscript"], tmp_path / "small.torchscript"
+    with zipfile.ZipFile(source) as archive:
+        code = next(n.partition("/")[2] for n in archive.namelist() if n.endswith("test_torch_archives.py"))
+    rewritten(source, target, {code: script(body, "forward1")})
+    with pytest.raises(CheckpointError, match=r"^[^\n]*DRIVABLE_MAX_PIXELS raises it$"):
+        ProgramSegmenter(target)
+
+
+@pytest.mark.parametrize("suffix", [".pt2", ".torchscript"])
+def test_counting_in_fractions_is_refused(exported: dict[str, Path], tmp_path: Path, suffix: str) -> None:
+    target = tmp_path / f"small{suffix}"
+    if suffix == ".pt2":
+        node = ("torch.ops.aten.arange.start_step", [{"as_int": 0}, {"as_int": 1}, {"as_float": 1e-12}], TENSOR)
+        rewritten(exported[suffix], target, {PROGRAM: inserted(node)})
+    else:
+        with zipfile.ZipFile(exported[suffix]) as archive:
+            code = next(n.partition("/")[2] for n in archive.namelist() if n.endswith("test_torch_archives.py"))
+        rewritten(exported[suffix], target, {code: script("x = torch.arange(0, 1, 1e-12)", "forward1")})
+    with pytest.raises(CheckpointError, match="counts in fractions"):
+        ProgramSegmenter(target)
+
+
+@pytest.mark.parametrize(
+    ("formula", "message"),
+    [
+        ("Pow(Integer(10), Integer(100000000))", "computes a size by Pow"),
+        ("Add(" + "Integer(1), " * 400 + "Integer(1))", "a formula of 4[0-9]{3} characters"),
+    ],
+)
+def test_sizes_of_a_program_are_soon_computed(
+    exported: dict[str, Path], tmp_path: Path, formula: str, message: str
+) -> None:
+    size = {"as_expr": {"expr_str": formula, "hint": {"as_int": 2}}}
+    change = with_json(lambda v: v["graph_module"]["graph"]["sym_int_values"].update(x=size))
+    target = rewritten(exported[".pt2"], tmp_path / "small.pt2", {PROGRAM: change})
+    with pytest.raises(CheckpointError, match=message):
+        ProgramSegmenter(target)
+
+
+@pytest.mark.parametrize(("num", "length", "message"), [(3, 2**21, "its code has"), (10_001, 1, "members, more than")])
+def test_the_code_of_a_script_is_bounded_as_a_whole(tmp_path: Path, num: int, length: int, message: str) -> None:
+    path = tmp_path / "bomb.torchscript"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for k in range(num):
+            archive.writestr(f"a/code/__torch__/m{k}.py", b"#" * length)
+    with pytest.raises(CheckpointError, match=message):
+        ProgramSegmenter(path)
+
+
+def test_a_program_whose_weights_are_cut_off_is_told_in_one_line(
+    exported: dict[str, Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for member in ("data/weights/weight_0", "data/constants/tensor_0"):
+        target = rewritten(exported[".pt2"], tmp_path / "small.pt2", {member: lambda content: content[:-4]})
+        with pytest.raises(CheckpointError, match=r"^[^\n]* has room for 2 values and states 3[^\n]*$"):
+            ProgramSegmenter(target)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_what_torch_logs_of_a_damaged_program_is_our_error(
+    exported: dict[str, Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A name that no step gives."""
+    changed = with_argument({"as_sym_float": {"as_name": "nowhere"}})
+    target = rewritten(exported[".pt2"], tmp_path / "small.pt2", {PROGRAM: changed})
+    with pytest.raises(CheckpointError, match=r"^[^\n]*nowhere[^\n]*$"):
+        ProgramSegmenter(target)
+    assert capfd.readouterr() == ("", "")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from io import BytesIO
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -50,7 +52,7 @@ class ProgramSegmenter(ExportedSegmenter):
         description = ExportDescription.from_json(text, path)
         with reading(path, CheckpointError, "torch cannot read it", "export it again with this release of torch"):
             if path.suffix == PROGRAM:
-                program = torch.export.load(archive)
+                program = _program(archive)
                 constants: dict[str, Any] = {**program.state_dict, **program.constants}
                 self._module: Any = program.module()
             else:
@@ -74,6 +76,32 @@ class ProgramSegmenter(ExportedSegmenter):
         """See :meth:`ExportedSegmenter.run`."""
         answer = self._module(torch.from_numpy(np.ascontiguousarray(images)).to(self._device))
         return np.asarray(answer.cpu().numpy())
+
+
+def _program(archive: BytesIO) -> torch.export.ExportedProgram:
+    """Torch tells why it cannot read a file in its log, with a traceback, and raises that it did."""
+    told: list[BaseException] = []
+
+    def keep(record: logging.LogRecord) -> bool:
+        if isinstance(record.exc_info, tuple) and record.exc_info[1] is not None:
+            told.append(record.exc_info[1])
+        return not record.exc_info
+
+    logs = [logging.getLogger(name) for name in ("torch.export", "torch._export.serde.serialize")]
+    for log in logs:
+        log.addFilter(keep)
+    try:
+        return torch.export.load(archive)
+    except Exception as fault:
+        if not told:
+            raise
+        cause = told[0]
+        while (before := cause.__cause__ or cause.__context__) is not None:
+            cause = before
+        raise cause from fault
+    finally:
+        for log in logs:
+            log.removeFilter(keep)
 
 
 def _constants(module: Any) -> dict[str, torch.Tensor]:

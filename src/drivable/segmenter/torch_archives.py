@@ -19,17 +19,21 @@ from pathlib import Path
 from typing import Any
 
 from drivable.errors import one_line
-from drivable.reading import parse_json, require_regular
+from drivable.reading import check_limit, parse_json, require_regular
 from drivable.segmenter.description import KEY
 
 _DESCRIPTION = f"extra/{KEY}"
-_MOST_CODE = 2**22  # Bytes of one source file.
+_MOST_CODE = 2**22  # Bytes of all source files; our exports have 200,000.
+_MOST_MEMBERS = 10_000
+_MOST_EXPRESSION = 4096  # Characters of the formula of one size; our exports have 600.
 _MOST_FLOAT = 3.4028234663852886e38  # Of float32.
 _PROGRAM, _WEIGHTS, _CONSTANTS = (
     "models/model.json",
     "data/weights/model_weights_config.json",
     "data/constants/model_constants_config.json",
 )
+# By their numbers in a program: uint8, int8, int16, int32, int64, float16, float32, float64, bool, bfloat16.
+_ITEM_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 2, 7: 4, 8: 8, 12: 1, 13: 2}
 _OF_PROGRAM = re.compile(
     rf"{_PROGRAM}|{_WEIGHTS}|{_CONSTANTS}|data/weights/weight_\d+|data/constants/tensor_\d+|data/sample_inputs/model\.pt"
     rf"|{_DESCRIPTION}|archive_format|archive_version|\.data/(version|serialization_id)|byteorder|\.storage_alignment"
@@ -62,7 +66,6 @@ _ARITHMETIC = {
         "floordiv",
         "mod",
         "neg",
-        "pow",
         "eq",
         "ne",
         "lt",
@@ -80,9 +83,9 @@ _ARGUMENTS = {
     "as_device", "as_memory_format", "as_optional_tensors", "as_name", "as_expr",
 }  # fmt: skip
 _SIZES = {
-    "Symbol", "Integer", "Add", "Mul", "Max", "Min", "FloorDiv", "Mod", "PythonMod", "CleanDiv", "Pow",
-    "Rational", "Eq", "Ne", "Lt", "Le", "Gt", "Ge", "Equality", "Unequality", "StrictLessThan", "LessThan",
-    "StrictGreaterThan", "GreaterThan", "And", "Or", "Not",
+    "Symbol", "Integer", "Add", "Mul", "Max", "Min", "FloorDiv", "Mod", "PythonMod", "CleanDiv", "Rational", "Eq",
+    "Ne", "Lt", "Le", "Gt", "Ge", "Equality", "Unequality", "StrictLessThan", "LessThan", "StrictGreaterThan",
+    "GreaterThan", "And", "Or", "Not",
 }  # fmt: skip
 
 
@@ -127,10 +130,14 @@ def _members(path: Path, known: re.Pattern[str]) -> dict[str, bytes]:
     """Members by their name below the archive's one folder."""
     require_regular(path)
     with zipfile.ZipFile(path) as archive:
+        if len(archive.infolist()) > _MOST_MEMBERS:
+            raise ValueError(f"holds {len(archive.infolist())} members, more than {_MOST_MEMBERS}")
+        # Torch compresses code, and nothing else.
+        code = [member for member in archive.infolist() if member.filename.endswith((".py", ".debug_pkl"))]
+        if (size := sum(member.file_size for member in code)) > _MOST_CODE:
+            raise ValueError(f"its code has {size} bytes, more than {_MOST_CODE}")
         for member in archive.infolist():
-            # Torch compresses code, and nothing else.
-            is_code = member.filename.endswith((".py", ".debug_pkl")) and member.file_size < _MOST_CODE
-            if member.compress_type != zipfile.ZIP_STORED and not is_code:
+            if member.compress_type != zipfile.ZIP_STORED and not member.filename.endswith((".py", ".debug_pkl")):
                 raise ValueError(f"'{one_line(member.filename, 80)}' is compressed, as no export of this tool is")
         names = [member.filename for member in archive.infolist()]
         if len(set(names)) < len(names):
@@ -167,9 +174,14 @@ def _checked_tensors(values: dict[str, Any], folder: str, members: Mapping[str, 
             raise ValueError(f"{one_line(name, 80)} is a pickle, which could run anything")
         if not re.fullmatch(r"data/(weights/weight|constants/tensor)_\d+", place):
             raise ValueError(f"{one_line(name, 80)} is no tensor")
-        num = math.prod(int(side["as_int"]) for side in meta["sizes"])
-        if not 0 <= num <= len(members[place]):
-            raise ValueError(f"{one_line(name, 80)} has more values than it has bytes")
+        sizes, strides = ([int(side["as_int"]) for side in meta[key]] for key in ("sizes", "strides"))
+        last = int(meta["storage_offset"]["as_int"]) + sum(
+            (size - 1) * stride for size, stride in zip(sizes, strides, strict=True)
+        )
+        num = max(math.prod(sizes), last + 1) if all(sizes) else 0
+        most = len(members[place]) // _ITEM_BYTES[meta["dtype"]]
+        if min(sizes + strides, default=0) < 0 or num > most:
+            raise ValueError(f"{one_line(name, 80)} has room for {most} values and states {one_line(num, 24)}")
     return json.dumps(values).encode()
 
 
@@ -189,6 +201,7 @@ def _checked_graph(values: dict[str, Any]) -> bytes:
     if module["graph"]["custom_obj_values"]:
         raise ValueError("holds objects other than tensors")
     _check_values(values)
+    _check_sizes_of_graph(module["graph"]["nodes"])
     # Python would evaluate them; the sizes that they state are those that our own reader checks.
     values["guards_code"] = []
     return json.dumps(values, allow_nan=False).encode()
@@ -197,6 +210,48 @@ def _checked_graph(values: dict[str, Any]) -> bytes:
 def _is_operator(target: str) -> bool:
     aten = re.fullmatch(r"torch\.ops\.aten\.(\w+)\.\w+", target)
     return target in _ARITHMETIC | _SYMBOLIC or (aten is not None and aten[1] in _OPERATORS)
+
+
+def _check_sizes_of_graph(nodes: list[dict[str, Any]]) -> None:
+    """Refuse tensors that are larger than any image by the numbers that stand in the graph, whatever else they do."""
+    known: dict[str, float] = {}  # Of sizes that are computed, what the graph's own numbers make of them.
+
+    def least(argument: Any) -> float:
+        kind, value = next(iter(argument.items())) if isinstance(argument, dict) and argument else (None, 1)
+        if kind in ("as_sym_int", "as_sym_float"):
+            return least(value)
+        if kind == "as_name":
+            return known.get(str(value), 1)
+        return _magnitude(value) if kind in ("as_int", "as_float") else 1
+
+    for node in nodes:
+        arguments = [given["arg"] for given in node["inputs"]]
+        operator = node["target"].removeprefix("torch.ops.aten.").partition(".")[0]
+        for argument in arguments:
+            for key in ("as_ints", "as_floats", "as_sym_ints"):
+                listed = argument.get(key, [])
+                _check_room(math.prod(least(item) if key == "as_sym_ints" else _magnitude(item) for item in listed))
+        if operator == "arange":
+            if any("as_float" in argument for argument in arguments):
+                raise ValueError("counts in fractions, which no export of this tool does")
+            _check_room(max(map(least, arguments), default=1))
+        for output in node["outputs"]:
+            if "as_sym_int" in output:
+                is_product = node["target"] == "_operator.mul"
+                is_sum = node["target"] in ("_operator.add", "torch.sym_max", "torch.sym_sum")
+                numbers = list(map(least, arguments))
+                known[output["as_sym_int"]["as_name"]] = (
+                    math.prod(numbers) if is_product else max(numbers) if is_sum else 1
+                )
+
+
+def _magnitude(value: object) -> float:
+    return max(1, abs(value)) if isinstance(value, int | float) else 1
+
+
+def _check_room(num: float) -> None:
+    """Of values of one tensor; a model has more of them than its image has pixels."""
+    check_limit("DRIVABLE_MAX_PIXELS", int(min(num, 2**63)) // 4, "pixels (of a tensor in its graph)")
 
 
 def _check_tree(values: Any) -> None:
@@ -222,6 +277,8 @@ def _check_values(values: Any) -> None:
         if unknown or "custom_obj" in value or "token" in value:
             raise ValueError(f"holds {one_line(unknown or 'an object', 80)}, which no export of this tool does")
         if "expr_str" in value:
+            if len(value["expr_str"]) > _MOST_EXPRESSION:
+                raise ValueError(f"computes a size by a formula of {len(value['expr_str'])} characters")
             _check_size(ast.parse(value["expr_str"], mode="eval").body)
 
 
@@ -294,6 +351,43 @@ def _check_code(code: ast.Module, name: str) -> None:
             fault = f"calls {ast.unparse(part.func)}"
         if fault is not None:
             raise ValueError(f"{name} {one_line(fault, 80)}, which no export of this tool does")
+        if isinstance(part, ast.FunctionDef):
+            _check_sizes_of_code(part)
+
+
+def _check_sizes_of_code(function: ast.FunctionDef) -> None:
+    """See :func:`_check_sizes_of_graph`."""
+    known: dict[str, float] = {}
+
+    def least(value: ast.expr) -> float:
+        if isinstance(value, ast.Constant):
+            return _magnitude(value.value)
+        if isinstance(value, ast.Name):
+            return known.get(value.id, 1)
+        if isinstance(value, ast.UnaryOp):
+            return least(value.operand)
+        if isinstance(value, ast.Call) and value.args:
+            called = ast.unparse(value.func)
+            if called == "torch.mul":
+                return math.prod(map(least, value.args))
+            if called == "torch.add":
+                return max(map(least, value.args))
+            if called in ("int", "float", "annotate", "ops.prim.NumToTensor"):
+                return least(value.args[-1])
+        return 1
+
+    for statement in function.body:
+        for part in ast.walk(statement):
+            if isinstance(part, ast.List):
+                _check_room(math.prod(map(least, part.elts)))
+            elif isinstance(part, ast.Call) and ast.unparse(part.func) == "torch.arange":
+                if any(isinstance(value, ast.Constant) and type(value.value) is float for value in part.args):
+                    raise ValueError("counts in fractions, which no export of this tool does")
+                _check_room(max(map(least, part.args), default=1))
+        if isinstance(statement, ast.Assign | ast.AnnAssign) and statement.value is not None:
+            for target in statement.targets if isinstance(statement, ast.Assign) else [statement.target]:
+                if isinstance(target, ast.Name):
+                    known[target.id] = least(statement.value)
 
 
 def _is_known_call(function: ast.expr) -> bool:
