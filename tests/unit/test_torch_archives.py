@@ -380,3 +380,12 @@ def test_what_torch_logs_of_a_damaged_program_is_our_error(
     with pytest.raises(CheckpointError, match=r"^[^\n]*nowhere[^\n]*$"):
         ProgramSegmenter(target)
     assert capfd.readouterr() == ("", "")
+
+
+def test_weights_of_a_script_that_repeat_themselves_are_refused(tmp_path: Path) -> None:
+    graph: Any = Small().eval()
+    graph.scale = torch.ones(1).expand(3)
+    path = tmp_path / "small.torchscript"
+    program_file.save_torchscript(program_file.to_torchscript(graph), path, ABOUT)
+    with pytest.raises(CheckpointError, match="scale has more values than it has bytes"):
+        ProgramSegmenter(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from io import BytesIO
 from itertools import chain
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from drivable.errors import CheckpointError, ConfigError
+from drivable.errors import CheckpointError, ConfigError, one_line
 from drivable.models.finite import require_finite
 from drivable.reading import reading
 from drivable.segmenter.description import ExportDescription
@@ -58,6 +59,7 @@ class ProgramSegmenter(ExportedSegmenter):
             else:
                 self._module = torch.jit.load(archive, map_location=self._device)  # type: ignore[no-untyped-call]
                 constants = _constants(self._module)
+                _check_held(constants)
         require_finite(constants, description.labels, str(path))
         super().__init__(path, description)
 
@@ -76,6 +78,13 @@ class ProgramSegmenter(ExportedSegmenter):
         """See :meth:`ExportedSegmenter.run`."""
         answer = self._module(torch.from_numpy(np.ascontiguousarray(images)).to(self._device))
         return np.asarray(answer.cpu().numpy())
+
+
+def _check_held(constants: Mapping[str, torch.Tensor]) -> None:
+    """Refuse tensors that repeat a few values until they are larger than memory."""
+    for name, tensor in constants.items():
+        if tensor.numel() * tensor.itemsize > tensor.untyped_storage().nbytes():
+            raise ValueError(f"{one_line(name, 80)} has more values than it has bytes")
 
 
 def _program(archive: BytesIO) -> torch.export.ExportedProgram:
