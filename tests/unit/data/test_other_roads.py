@@ -822,3 +822,67 @@ def test_classes_of_labels_yaml_rename_any_of_them(tmp_path: Path) -> None:
     data = open_data(tmp_path)
     assert data.labels.names == ("drivable", "background")
     assert np.array_equal(data.all_samples[0].label.read(), regions(1, 0, 0))
+
+
+def write_label_studio_square(root: Path, *images: str) -> None:
+    """The left half of the lower half is road, in each of these images."""
+    annotations = [{"result": label_studio_tasks()[0]["annotations"][1]["result"][:1]}]  # type: ignore[index]
+    (root / "export.json").write_text(
+        json.dumps([{"id": k, "annotations": annotations, "data": {"image": image}} for k, image in enumerate(images)])
+    )
+
+
+def found_files(data: RoadData) -> dict[str, list[str]]:
+    """Where the labelled images lie, by id, and the rest."""
+    named = {sample.id: [sample.image.file.relative_to(data.root).as_posix()] for sample in data.all_samples}  # type: ignore[union-attr]
+    return named | {"": sorted(path.relative_to(data.root).as_posix() for path in data.unlabelled)}
+
+
+def test_label_studio_labels_the_image_that_its_task_names(tmp_path: Path) -> None:
+    write_picture(tmp_path / "a.jpg", tmp_path / "images/a.png", tmp_path / "images/b.jpg", tmp_path / "images/b.png")
+    write_label_studio_square(tmp_path, "/data/upload/1/abcdef01-a.jpg", "/data/upload/1/abcdef01-b.png")
+    expected = {"a": ["a.jpg"], "b": ["images/b.png"], "": ["images/a.png", "images/b.jpg"]}
+    assert found_files(open_data(tmp_path)) == expected
+    write_label_studio_square(tmp_path, "b.jpg", "b.png")
+    with pytest.raises(DataError, match=r"b.jpg and .*b.png: two files of one name, 'b'"):
+        open_data(tmp_path)
+    write_picture(tmp_path / "images/a.jpg")
+    write_label_studio_square(tmp_path, "a.jpg")
+    with pytest.raises(DataError, match=r"a.jpg and .*images/a.jpg: two files of one name, 'a.jpg'"):
+        open_data(tmp_path)
+
+
+def test_label_studio_names_in_other_capitals(tmp_path: Path) -> None:
+    write_picture(*(tmp_path / f"images/{name}" for name in ("A.jpg", "b.JPG", "c.jpg", "C.jpg", "d.jpg", "D.jpg")))
+    write_label_studio_square(tmp_path, "/data/upload/1/abcdef01-a.JPG", "B.jpg", "c.JPG", "D.jpg")
+    data = open_data(tmp_path)
+    assert found_files(data) == {
+        "A": ["images/A.jpg"],
+        "b": ["images/b.JPG"],
+        "D": ["images/D.jpg"],
+        "": ["images/C.jpg", "images/c.jpg", "images/d.jpg"],
+    }
+    assert [path.name for path in data.orphans] == ["c"]
+
+
+def test_a_region_of_label_studio_without_a_class(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_picture(tmp_path / "images/first.jpg", tmp_path / "images/second.jpg")
+    write_label_studio_square(tmp_path, "first.jpg", "second.jpg")
+    file = tmp_path / "export.json"
+    tasks = json.loads(file.read_text())
+    tasks[1]["annotations"][0]["result"][0]["value"]["polygonlabels"] = []
+    file.write_text(json.dumps(tasks))
+    assert found_files(open_data(tmp_path)) == {"first": ["images/first.jpg"], "": ["images/second.jpg"]}
+    assert "(1 polygonlabels without a class, in 1 images); 1 of these have nothing else" in caplog.text
+
+
+@pytest.mark.parametrize("num", [70_000, 2**20 - 5, 3 * 2**20])
+def test_label_studio_with_much_before_its_annotations(tmp_path: Path, num: int) -> None:
+    write_picture(tmp_path / "images/first.jpg")
+    write_label_studio_square(tmp_path, "first.jpg")
+    file = tmp_path / "export.json"
+    said = '"meta": "", '
+    filler = "x" * (num - file.read_text().index('"annotations"') - len(said))
+    file.write_text(file.read_text().replace('"id"', said.replace('""', f'"{filler}"') + '"id"', 1))
+    assert file.read_text().index('"annotations"') == num
+    assert list(found_files(open_data(tmp_path))) == ["first", ""]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -19,9 +19,10 @@ from drivable.data.annotations.outlines import Corners, box_corners, ellipse_cor
 from drivable.data.pictures import PICTURE_SUFFIXES, Pixels
 from drivable.errors import DataError, one_line
 from drivable.files import check_name
-from drivable.reading import check_size, open_regular, reading
+from drivable.reading import check_size, limit, open_regular, reading
 
-_HEAD = 2**16
+_KEY = b'"annotations"'
+_PIECE = 2**20  # Bytes.
 _CHANNELS = 4
 
 
@@ -95,15 +96,15 @@ def unpack_rle(packed: bytes, num: int) -> Pixels:
     return values
 
 
-def read_label_studio(file: Path, pictures: Mapping[str, Path]) -> list[Frame] | None:
+def read_label_studio(file: Path, pictures: Collection[str]) -> list[Frame] | None:
     """Read polygons, brush strokes, rectangles and ellipses; all other regions are counted.
 
     Of each task the first annotation that was not cancelled counts.
 
     Args:
         file: the JSON export.
-        pictures: by file name. A task's own name, without the eight digits that an upload puts before it where need be,
-            leads to one of them.
+        pictures: file names. A task's own name, without the eight digits that an upload puts before it where need be,
+            leads to one of them; where none is written so, to the only one that is but for capital letters.
 
     Returns:
         Annotated pictures by the names that they have in ``pictures``, ``None`` where the JSON is not Label Studio's.
@@ -111,27 +112,59 @@ def read_label_studio(file: Path, pictures: Mapping[str, Path]) -> list[Frame] |
     Raises:
         DataError: where the file is broken or a task cannot be understood; the message says where.
     """
-    with reading(file, DataError, "not a readable label file"), open_regular(file) as stream:
-        head = stream.read(_HEAD)
-    if not head.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"[") or b'"annotations"' not in head:
+    if not _may_be_export(file):
         return None
     tasks = read_json(file)
     if not all(isinstance(task, dict) and {"data", "annotations"} <= task.keys() for task in tasks):
         return None
+    folded = only_folded(pictures)
     frames = []
     for position, task in enumerate(tasks, 1):
         with reading(f"{file}, task {one_line(task.get('id', position), 40)}"):
             annotation = next((entry for entry in task["annotations"] if not entry.get("was_cancelled")), None)
             if annotation is not None:
-                frames.append(_frame(task, annotation["result"], pictures))
+                frames.append(_frame(task, annotation["result"], pictures, folded))
     return frames
 
 
-def _frame(task: dict[str, Any], result: list[dict[str, Any]], pictures: Mapping[str, Path]) -> Frame:
+def only_folded(names: Collection[str]) -> dict[str, str]:
+    """Names by what they are in small letters, but for those that others differ from in capital letters only.
+
+    Example:
+        >>> only_folded(["A.jpg", "b.jpg", "B.jpg"])
+        {'a.jpg': 'A.jpg'}
+    """
+    nums = Counter(name.casefold() for name in names)
+    return {name.casefold(): name for name in names if nums[name.casefold()] == 1}
+
+
+def _may_be_export(file: Path) -> bool:
+    """Whether a JSON file holds a list, and the word ``annotations`` somewhere; tells most others without parsing them.
+
+    Raises:
+        DataError: where it cannot be read.
+    """
+    with reading(file, DataError, "not a readable label file"), open_regular(file) as stream:
+        piece = stream.read(_PIECE)
+        if not piece.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"["):
+            return False
+        end, num = b"", 0
+        # The first task may have much to say before its annotations. What is longer than the limit is not read anyway.
+        while piece and num <= limit("DRIVABLE_MAX_FILE_BYTES"):
+            if _KEY in end + piece:
+                return True
+            end, num, piece = piece[-len(_KEY) :], num + len(piece), stream.read(_PIECE)
+    return False
+
+
+def _frame(
+    task: dict[str, Any], result: list[dict[str, Any]], pictures: Collection[str], folded: Mapping[str, str]
+) -> Frame:
     names = list(_names(task))
     if not names:
         raise ValueError(f"no image among its data ({one_line(', '.join(task['data']))})")
-    name = next((name for name in names if name in pictures), names[0])
+    alike = (folded[name.casefold()] for name in names if name.casefold() in folded)
+    name = next((name for name in names if name in pictures), None) or next(alike, names[0])
     shapes: list[Shape] = []
     undrawn: list[tuple[Any, str]] = []
     drawn = set[Any]()
@@ -143,6 +176,9 @@ def _frame(task: dict[str, Any], result: list[dict[str, Any]], pictures: Mapping
         # A key point has a width and no height; all else without a class is a part of another entry, or of none.
         if geometry is None or classes is None:
             undrawn.append((entry.get("id"), str(kind)))
+            continue
+        if classes == []:
+            undrawn.append((entry.get("id"), f"{kind} without a class"))
             continue
         if entry.get("image_rotation"):
             raise ValueError(

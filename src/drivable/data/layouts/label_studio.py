@@ -7,7 +7,7 @@ from pathlib import Path
 from drivable.data.annotations import Frame, undrawn_regions
 from drivable.data.annotations.label_studio import read_label_studio
 from drivable.data.layouts.cvat import labels_of
-from drivable.data.layouts.road_data import RoadData, merged, pair_frames
+from drivable.data.layouts.road_data import RoadData, by_name, joined, merged, pair_frames
 from drivable.data.pictures import PICTURE_SUFFIXES
 from drivable.errors import DataError
 
@@ -21,17 +21,11 @@ def open_label_studio(root: Path) -> RoadData | None:
     files = [file for file in sorted(root.glob("*.json")) if file.is_file()]
     if not files:
         return None
-    by_name = {
-        entry.name: entry
-        for folder in (root, root / "images")
-        if folder.is_dir()
-        for entry in folder.iterdir()
-        if entry.suffix.lower() in PICTURE_SUFFIXES and entry.name[0] != "."
-    }
+    beside, inside = _pictures_in(root), _pictures_in(root / "images")
     frames: list[tuple[Path, Frame]] = []
     exports = []
     for file in files:
-        found = read_label_studio(file, by_name)
+        found = read_label_studio(file, beside.keys() | inside.keys())
         if found is not None:
             exports.append(file)
             frames += [(file, frame) for frame in found]
@@ -44,5 +38,18 @@ def open_label_studio(root: Path) -> RoadData | None:
             f"{exports[0]}: no polygon, brush stroke, rectangle or ellipse in {len(frames)} annotations; {said}"
         )
     labels, classes, rest = labels_of(dict.fromkeys(names), exports[0])
-    pictures = {entry.stem: entry for entry in by_name.values()}
-    return merged(root, "label-studio", labels, {"": pair_frames(pictures, frames, classes, rest)})
+    files_by_name = joined(beside, inside)
+    # Two images of one stem, such as a.jpg and a.png, are two images: the labels are of the one that the task names.
+    pictures = by_name(
+        (frame.id, files_by_name[frame.picture]) for _, frame in frames if frame.picture in files_by_name
+    )
+    pairs = pair_frames(pictures, frames, classes, rest)
+    named = set(pictures.values())
+    pairs.unlabelled.extend(path for _, path in sorted(files_by_name.items()) if path not in named)
+    return merged(root, "label-studio", labels, {"": pairs})
+
+
+def _pictures_in(folder: Path) -> dict[str, Path]:
+    """Pictures of a folder by file name; empty where there is no such folder."""
+    entries = folder.iterdir() if folder.is_dir() else ()
+    return {entry.name: entry for entry in entries if entry.suffix.lower() in PICTURE_SUFFIXES and entry.name[0] != "."}

@@ -110,7 +110,7 @@ def pictures_in(folder: Path, suffix: str = "") -> dict[str, Path]:
         DataError: where two have one name, such as ``a.jpg`` and ``a.png``.
     """
     found = (path for path in _files(folder) if path.suffix.lower() in PICTURE_SUFFIXES)
-    return _by_name((path.stem.removesuffix(suffix), path) for path in found if path.stem.endswith(suffix))
+    return by_name((path.stem.removesuffix(suffix), path) for path in found if path.stem.endswith(suffix))
 
 
 def files_in(folder: Path, suffix: str, prefix: str = "") -> dict[str, Path]:
@@ -120,7 +120,7 @@ def files_in(folder: Path, suffix: str, prefix: str = "") -> dict[str, Path]:
         DataError: where two have one name, such as ``a.png`` and ``a.PNG``.
     """
     found = (path for path in _files(folder) if path.name.lower().endswith(suffix.lower()))
-    return _by_name((path.name[: -len(suffix)], path) for path in found if path.name.startswith(prefix))
+    return by_name((path.name[: -len(suffix)], path) for path in found if path.name.startswith(prefix))
 
 
 def folders_in(*places: Path) -> list[str]:
@@ -136,7 +136,7 @@ def joined(first: Mapping[str, Path], second: Mapping[str, Path]) -> dict[str, P
     Raises:
         DataError: where both have a file of one name.
     """
-    return _by_name(chain(first.items(), second.items()))
+    return by_name(chain(first.items(), second.items()))
 
 
 def _files(folder: Path) -> list[Path]:
@@ -158,7 +158,12 @@ def _is_of_a_program(folder: str) -> bool:
     return folder[0] in ".@#$" or folder.casefold() in _OF_PROGRAMS
 
 
-def _by_name(found: Iterable[tuple[str, Path]]) -> dict[str, Path]:
+def by_name(found: Iterable[tuple[str, Path]]) -> dict[str, Path]:
+    """Files by name.
+
+    Raises:
+        DataError: where two have one name.
+    """
     files: dict[str, Path] = {}
     for key, path in found:
         other = files.setdefault(key, path)
