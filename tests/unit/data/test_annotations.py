@@ -252,9 +252,64 @@ def test_regions_without_an_area_are_told(tmp_path: Path, caplog: pytest.LogCapt
     # What cannot be drawn is no label of an empty picture.
     assert [sample.id for sample in data.all_samples] == ["a", "c"]
     assert (
-        "labels_val.json: regions that are no areas are left out (3 without poly2d and rle, in 2 images); 1 "
+        "labels_val.json: regions that cannot be drawn are left out (3 without poly2d and rle, in 2 images); 1 "
         in caplog.text
     )
+
+
+@pytest.mark.parametrize(
+    ("said", "name"),
+    [
+        ("Direct", "direct"),
+        (" ALTERNATIVE", "alternative"),
+        ("Unknown", "ignore"),
+        ("area/Drivable", "direct"),
+        ("area/Direct", "direct"),
+        ("area/main", None),
+        ("Drivable path", None),
+        ("driveable_area", None),
+        ("directArea", None),
+        ("car", ""),
+        ("direction arrow", ""),
+        (3, ""),
+    ],
+)
+@pytest.mark.parametrize("generation", ["2018", "2021", "rle", "coco"])
+def test_other_spellings_of_classes(generation: str, said: object, name: str | None, tmp_path: Path) -> None:
+    known = "area/drivable" if generation == "2018" else "direct"
+    text = json.dumps(generations()[generation])
+    assert f'"{known}"' in text
+    (tmp_path / "labels.json").write_text(text.replace(f'"{known}"', json.dumps(said)))
+    (frame,) = read_frames(tmp_path / "labels.json")
+    assert [shape.name for shape in frame.shapes] == ([name] if name else [])
+    # An area that nobody can draw is no empty picture; a car alone is one.
+    assert frame.is_labelled == (name is not None)
+    assert dict(frame.undrawn) == ({} if name is not None else {f"of the unknown class '{said}'": 1})
+
+
+@pytest.mark.parametrize(
+    ("said", "name"), [("Direct", "direct"), ("alternative ", "alternative"), ("main", None), ("", None), (None, None)]
+)
+@pytest.mark.parametrize("category", ["drivable area", "Drivable Area"])
+def test_other_spellings_of_area_types(category: str, said: object, name: str | None, tmp_path: Path) -> None:
+    text = json.dumps(generations()["2018-08"]).replace("drivable area", category)
+    (tmp_path / "labels.json").write_text(text.replace('"direct"', json.dumps(said)))
+    (frame,) = read_frames(tmp_path / "labels.json")
+    assert [shape.name for shape in frame.shapes] == ([name] if name else [])
+    assert frame.is_labelled == (name is not None)
+
+
+def test_areas_of_unknown_classes_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file = tmp_path / "labels_val.json"
+    known, unknown = {"category": "direct"}, {"category": "Drivable path"}
+    ring = {"poly2d": [{"vertices": SQUARE, "types": "LLLL"}]}
+    frames = [{"name": "a.jpg", "labels": [known | ring]}, {"name": "b.jpg", "labels": [unknown | ring]}]
+    file.write_text(json.dumps(frames))
+    assert [sample.id for sample in open_labels(file).all_samples] == ["a"]
+    assert "(1 of the unknown class 'Drivable path', in 1 images); 1 of these have nothing else" in caplog.text
+    file.write_text(json.dumps(frames[1:]))
+    with pytest.raises(DataError, match="none of 1 labelled pictures has a drivable area; .* class 'Drivable path'"):
+        open_labels(file)
 
 
 def generations(name: str = "b1c66a42-6f7d68ca") -> dict[str, object]:

@@ -553,7 +553,9 @@ def test_boxes_and_ellipses_of_cvat(tmp_path: Path, caplog: pytest.LogCaptureFix
     assert np.array_equal(found, expected)
     # What is drawn in b is no area, and so b is not an empty picture.
     assert sorted(path.name for path in data.unlabelled) == ["b.jpg", "c.jpg"]
-    said = "regions that are no areas are left out (2 points, 1 polyline, 1 tag, in 2 images); 1 of these have nothing"
+    said = (
+        "regions that cannot be drawn are left out (2 points, 1 polyline, 1 tag, in 2 images); 1 of these have nothing"
+    )
     assert f"annotations.xml: {said}" in caplog.text
     (told,) = [
         found for found in inspect(open_data(tmp_path, confirmed=False)).faults if found.kind == "undrawn-regions"

@@ -207,11 +207,11 @@ class Frame:
 
 
 def undrawn_regions(frames: Iterable[Frame]) -> str | None:
-    """Say how many regions were left out because they are no areas, ``None`` where there are none.
+    """Say how many regions were left out because they cannot be drawn, ``None`` where there are none.
 
     Example:
         >>> undrawn_regions([Frame("a", (), undrawn={"polyline": 2})])
-        'regions that are no areas are left out (2 polyline, in 1 images); 1 of these have nothing else and count ...'
+        'regions that cannot be drawn are left out (2 polyline, in 1 images); 1 of these have nothing else ...'
     """
     affected = [frame for frame in frames if frame.undrawn]
     if not affected:
@@ -222,4 +222,4 @@ def undrawn_regions(frames: Iterable[Frame]) -> str | None:
     kinds = ", ".join(f"{num} {one_line(kind, 40)}" for kind, num in nums.most_common(8))
     left = sum(not frame.is_labelled for frame in affected)
     rest = f"; {left} of these have nothing else and count as not labelled" if left else ""
-    return f"regions that are no areas are left out ({kinds}, in {len(affected)} images){rest}"
+    return f"regions that cannot be drawn are left out ({kinds}, in {len(affected)} images){rest}"

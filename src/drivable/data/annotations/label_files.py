@@ -20,20 +20,25 @@ NATIVE_SIZE = (720, 1280)
 # Category, or area type of the category "drivable area", to class. Whether "unknown" may be driven on nobody knows.
 _CLASSES = {
     "area/drivable": "direct",
+    "area/direct": "direct",
     "area/alternative": "alternative",
     "area/unknown": IGNORE,
     "direct": "direct",
     "alternative": "alternative",
     "unknown": IGNORE,
 }
+_DRIVABLE_AREA = "drivable area"
+# What is called so is meant as drivable area, whatever its class.
+_MEANT = re.compile(r"^area/|drive?able|direct(?!ion)|alternative")
 
 
 def read_frames(file: Path) -> list[Frame]:
     """Read the drivable area of all pictures of a JSON file.
 
     Known are BDD100K's one file per picture (2018), ``bdd100k_labels_images_*.json`` (2018-08), polygons and run
-    lengths (2021; a list of frames, or ``frames`` in a mapping), and COCO's ``images`` with ``annotations``. Objects of
-    other categories are passed over.
+    lengths (2021; a list of frames, or ``frames`` in a mapping), and COCO's ``images`` with ``annotations``. Classes
+    may be in capital letters; a drivable area of an unknown class counts as undrawn. Objects of other categories are
+    passed over.
 
     Raises:
         DataError: where the file is missing, cut off or of another form; the message says where.
@@ -89,14 +94,15 @@ def _frame_2018(values: dict[str, Any]) -> Frame:
     shapes: list[Shape] = []
     undrawn: Counter[str] = Counter()
     for entry in values["frames"][0]["objects"]:
-        if entry["category"] not in _CLASSES:
+        name = _class_of(entry["category"], undrawn)
+        if name is None:
             continue
         if not entry.get("poly2d"):
             undrawn["without poly2d"] += 1
             continue
         points = tuple((number(x), number(y)) for x, y, _ in entry["poly2d"])
         letters = "".join(letter for _, _, letter in entry["poly2d"])
-        shapes.append(Polygon(_CLASSES[entry["category"]], points, letters, "outlined"))
+        shapes.append(Polygon(name, points, letters, "outlined"))
     return Frame(image_id(values["name"]), tuple(shapes), _size(values), _attributes(values), undrawn=undrawn)
 
 
@@ -108,12 +114,10 @@ def _frame(values: dict[str, Any]) -> Frame:
     for entry in values.get("labels") or []:
         category = entry["category"]
         # The masks of the drivable area were drawn in 2018, with an outline; the toolkit of 2021 draws otherwise.
-        of_2018 = category == "drivable area"
-        if of_2018:
-            category = entry["attributes"]["areaType"]
-        if category not in _CLASSES:
+        of_2018 = isinstance(category, str) and category.casefold() == _DRIVABLE_AREA
+        name = _class_of(f"area/{entry['attributes']['areaType']}" if of_2018 else category, undrawn)
+        if name is None:
             continue
-        name = _CLASSES[category]
         for ring in entry.get("poly2d") or []:
             points = tuple((number(x), number(y)) for x, y in ring["vertices"])
             shapes.append(Polygon(name, points, _text(ring["types"]), "outlined" if of_2018 else "covers"))
@@ -132,9 +136,10 @@ def _coco_frames(values: dict[str, Any]) -> Iterator[Frame]:
     undrawn: dict[Any, Counter[str]] = {entry["id"]: Counter() for entry in values["images"]}
     for entry in values["annotations"]:
         category = categories[entry["category_id"]]
-        if category not in _CLASSES:
+        name = _class_of(category, undrawn[entry["image_id"]])
+        if name is None:
             continue
-        name, segmentation, drawn = _CLASSES[category], entry.get("segmentation"), shapes[entry["image_id"]]
+        segmentation, drawn = entry.get("segmentation"), shapes[entry["image_id"]]
         if not segmentation:
             undrawn[entry["image_id"]]["without segmentation"] += 1
             continue
@@ -158,6 +163,19 @@ def _coco_frames(values: dict[str, Any]) -> Iterator[Frame]:
             image["file_name"],
             undrawn[key],
         )
+
+
+def _class_of(category: object, undrawn: Counter[str]) -> str | None:
+    """The class of a category in capital or small letters, ``None`` where there is nothing to draw.
+
+    An area whose class nobody knows is counted in ``undrawn``, so that its picture does not count as empty.
+    """
+    if not isinstance(category, str):
+        return None
+    said = category.strip().casefold()
+    if said not in _CLASSES and _MEANT.search(said):
+        undrawn[f"of the unknown class '{one_line(category, 24)}'"] += 1
+    return _CLASSES.get(said)
 
 
 def _size(values: dict[str, Any]) -> tuple[int, int] | None:

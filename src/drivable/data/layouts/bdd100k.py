@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection
 from pathlib import Path
 
-from drivable.data.annotations import IGNORE, Frame
+from drivable.data.annotations import IGNORE, Frame, undrawn_regions
 from drivable.data.annotations.label_files import read_frames
 from drivable.data.conventions import COLORS_2018, CURRENT_IDS, IDS_2018, MaskConvention
 from drivable.data.layouts.road_data import (
@@ -82,7 +82,8 @@ def require_shapes(frames: list[Frame], where: Path) -> None:
         DataError: there; read as drivable area they would be all background.
     """
     if not any(frame.shapes for frame in frames):
-        raise DataError(f"{where}: none of {len(frames)} labelled pictures has a drivable area; other labels?")
+        said = undrawn_regions(frames) or "other labels?"
+        raise DataError(f"{where}: none of {len(frames)} labelled pictures has a drivable area; {said}")
 
 
 def _image_folder(root: Path) -> Path | None:
