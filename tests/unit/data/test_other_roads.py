@@ -888,3 +888,51 @@ def test_label_studio_with_much_before_its_annotations(tmp_path: Path, num: int)
     file.write_text(file.read_text().replace('"id"', said.replace('""', f'"{filler}"') + '"id"', 1))
     assert file.read_text().index('"annotations"') == num
     assert list(found_files(open_data(tmp_path))) == ["first", ""]
+
+
+def test_whole_floats_in_cvat(tmp_path: Path) -> None:
+    write_cvat(tmp_path)
+    expected = label_map(open_data(tmp_path), "front_0001")
+    text = CVAT_XML.replace('z_order="0"', 'z_order="-1.0"').replace('left="60"', 'left="60.0"')
+    text = text.replace('rle="1, 3', 'rle="1.0, 3').replace('height="36"', 'height="36.0"')
+    (tmp_path / "annotations.xml").write_text(text)
+    assert np.array_equal(label_map(open_data(tmp_path), "front_0001"), expected)
+    (tmp_path / "annotations.xml").write_text(text.replace('left="60.0"', 'left="60.5"'))
+    with pytest.raises(DataError, match="image 'front/0001.jpg': expected a whole number, got '60.5'"):
+        open_data(tmp_path)
+
+
+def test_names_of_cvat_in_other_capitals(tmp_path: Path) -> None:
+    (tmp_path / "annotations.xml").write_text(CVAT_XML.replace("front/0001.jpg", "Front/0001.JPG"))
+    write_picture(tmp_path / "images/front/0001.jpg", tmp_path / "images/rear/0001.jpg")
+    expected = {"Front_0001": ["images/front/0001.jpg"], "rear_0001": ["images/rear/0001.jpg"], "": []}
+    assert found_files(open_data(tmp_path)) == expected
+    # Which of two is meant nobody knows; a file of exactly that name is no other's.
+    write_picture(tmp_path / "images/FRONT/0001.jpg")
+    assert [path.name for path in open_data(tmp_path).orphans] == ["Front_0001"]
+    (tmp_path / "annotations.xml").write_text(CVAT_XML.replace("front/0001.jpg", "REAR/0001.jpg"))
+    data = open_data(tmp_path)
+    assert [path.name for path in data.orphans] == ["REAR_0001"]
+    assert [sample.id for sample in data.all_samples] == ["rear_0001"]
+
+
+def test_folders_of_programs_beside_the_images_of_cvat(tmp_path: Path) -> None:
+    write_cvat(tmp_path)
+    expected = found_files(open_data(tmp_path))
+    write_picture(tmp_path / "images/@eaDir/0001.jpg", tmp_path / "images/front/__MACOSX/0001.jpg")
+    assert found_files(open_data(tmp_path)) == expected
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "key"),
+    [
+        ("SegmentationClass/d_e.png", "SegmentationClass/d/e.png", "d_e"),
+        ("JPEGImages/d_e.jpg", "JPEGImages/d/e.jpg", "d_e"),
+        ("JPEGImages/a.jpg", "JPEGImages/a.png", "a"),
+    ],
+)
+def test_two_files_of_one_id_in_cvat_masks(tmp_path: Path, first: str, second: str, key: str) -> None:
+    write_cvat_masks(tmp_path)
+    write_picture(tmp_path / first, tmp_path / second)
+    with pytest.raises(DataError, match=f"two files of one name, '{key}'"):
+        open_data(tmp_path)

@@ -150,10 +150,18 @@ def _frame(image: ElementTree.Element, colors: Mapping[str, RGB | None]) -> Fram
         label = element.attrib["label"]
         if label not in colors:
             raise ValueError(f"label '{one_line(label, 80)}' is none of the file's own; {nearest_match(label, colors)}")
-        drawn.append((int(element.get("z_order", 0)), _SHAPES[element.tag](label, element)))
+        drawn.append((_whole(element.get("z_order", "0")), _SHAPES[element.tag](label, element)))
     shapes = tuple(shape for _, shape in sorted(drawn, key=lambda entry: entry[0]))
-    size = check_size(int(image.attrib["height"]), int(image.attrib["width"]))
+    size = check_size(_whole(image.attrib["height"]), _whole(image.attrib["width"]))
     return Frame(picture_id(name), shapes, size, picture=name, undrawn=undrawn)
+
+
+def _whole(text: str) -> int:
+    """A whole number that may be written as a float, such as -1.0."""
+    value = float(text)
+    if not value.is_integer():
+        raise ValueError(f"expected a whole number, got '{one_line(text, 24)}'")
+    return int(value)
 
 
 def _polygon(label: str, element: ElementTree.Element) -> Polygon:
@@ -171,8 +179,8 @@ def _ring(label: str, corners: Corners) -> Polygon:
 
 
 def _mask(label: str, element: ElementTree.Element) -> RowRle:
-    top, left, height, width = (int(element.attrib[key]) for key in ("top", "left", "height", "width"))
-    counts = tuple(int(count) for count in element.attrib["rle"].split(","))
+    top, left, height, width = (_whole(element.attrib[key]) for key in ("top", "left", "height", "width"))
+    counts = tuple(_whole(count) for count in element.attrib["rle"].split(","))
     return RowRle(label, counts, (top, left), check_size(height, width))
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from drivable.data.annotations import Frame
 from drivable.data.annotations.cvat import picture_id, read_cvat
+from drivable.data.annotations.label_studio import only_folded
 from drivable.data.conventions import MaskConvention
 from drivable.data.id_files import read_ids
-from drivable.data.layouts.road_data import Pairs, RoadData, merged, pair_frames, pair_masks
+from drivable.data.layouts.road_data import Pairs, RoadData, by_name, folders_in, merged, pair_frames, pair_masks
 from drivable.data.pictures import PICTURE_SUFFIXES
 from drivable.errors import ConfigError, DataError
 from drivable.labels import RGB, LabelSet
@@ -43,16 +44,14 @@ def open_cvat(root: Path) -> RoadData | None:
         return None
     labels, classes, rest = labels_of(found.colors, file)
     base = root / "images" if (root / "images").is_dir() else root
-    by_name = _pictures_below(base)
+    files = _pictures_below(base)
+    named = _files_of(found.frames, files)
     pictures: dict[str, Path] = {}
     frames: dict[str, list[tuple[Path, Frame]]] = {}
     for subset, frame in found.frames:
         frames.setdefault(_split(subset), []).append((file, frame))
-        # CVAT puts the pictures of a subset into a folder of its name.
-        told = (frame.picture or "").replace("\\", "/")
-        name = next((name for name in (f"{subset}/{told}", told) if name in by_name), None)
-        if name is not None:
-            pictures[frame.id] = by_name.pop(name)
+        if frame.id in named:
+            pictures[frame.id] = files.pop(named[frame.id])
     parts = {
         split: pair_frames(
             {frame.id: pictures[frame.id] for _, frame in members if frame.id in pictures},
@@ -62,7 +61,7 @@ def open_cvat(root: Path) -> RoadData | None:
         )
         for split, members in sorted(frames.items())
     } or {"": Pairs((), [], [])}
-    next(iter(parts.values())).unlabelled.extend(path for _, path in sorted(by_name.items()))
+    next(iter(parts.values())).unlabelled.extend(path for _, path in sorted(files.items()))
     return merged(root, "cvat", labels, parts)
 
 
@@ -80,8 +79,8 @@ def open_cvat_masks(root: Path) -> RoadData | None:
         "CVAT's labelmap.txt",
         colors={BACKGROUND_COLOR: rest} | {color: classes[name] for name, color in colors.items()},
     )
-    pictures = {picture_id(name): path for name, path in _pictures_below(root / "JPEGImages").items()}
-    files = {picture_id(name): path for name, path in _pictures_below(masks).items()}
+    pictures = by_name((picture_id(name), path) for name, path in _pictures_below(root / "JPEGImages").items())
+    files = by_name((picture_id(name), path) for name, path in _pictures_below(masks).items())
     lists = sorted((root / "ImageSets/Segmentation").glob("*.txt"))
     splits = {
         picture_id(name.strip('"') + ".png"): _split(listed.stem)
@@ -134,16 +133,37 @@ def _split(subset: str) -> str:
     return _SPLITS.get(subset.casefold(), subset.casefold())
 
 
+def _files_of(frames: Sequence[tuple[str, Frame]], files: Collection[str]) -> dict[str, str]:
+    """The file of each frame by its id: named exactly so, or the only one but for capital letters; each file once."""
+    named: dict[str, str] = {}
+    # CVAT puts the pictures of a subset into a folder of its name.
+    told = {
+        frame.id: (f"{subset}/{name}", name)
+        for subset, frame in frames
+        for name in [(frame.picture or "").replace("\\", "/")]
+    }
+    taken = set[str]()
+    folded = only_folded(files)
+    # Exact names first, so that no other takes their file.
+    for known, fold in ((dict(zip(files, files, strict=True)), str), (folded, str.casefold)):
+        for key, names in told.items():
+            file = next((known[fold(name)] for name in names if fold(name) in known), None)
+            if key not in named and file is not None and file not in taken:
+                named[key] = file
+                taken.add(file)
+    return named
+
+
 def _pictures_below(folder: Path, prefix: str = "") -> dict[str, Path]:
     """Pictures of a folder and of those inside it, by their way from there; empty where there is no such folder."""
-    found: dict[str, Path] = {}
-    for entry in folder.iterdir() if folder.is_dir() else ():
-        if entry.name[0] == ".":
-            continue
-        if entry.is_dir():
-            found |= _pictures_below(entry, f"{prefix}{entry.name}/")
-        elif entry.suffix.lower() in PICTURE_SUFFIXES:
-            found[prefix + entry.name] = entry
+    inside = folders_in(folder)
+    found = {
+        prefix + entry.name: entry
+        for entry in (folder.iterdir() if folder.is_dir() else ())
+        if entry.name[0] != "." and entry.name not in inside and entry.suffix.lower() in PICTURE_SUFFIXES
+    }
+    for name in inside:
+        found |= _pictures_below(folder / name, f"{prefix}{name}/")
     return found
 
 
