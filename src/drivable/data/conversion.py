@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import logging
 import os
 import shutil
 from abc import ABC, abstractmethod
@@ -29,6 +30,8 @@ from drivable.errors import ConfigError, DataError, nearest_match
 from drivable.files import refuse_used, written_whole
 from drivable.labels import BDD100K_DRIVABLE, LabelSet
 from drivable.reading import open_regular, reading
+
+_log = logging.getLogger(__name__)
 
 
 class Writer(ABC):
@@ -185,17 +188,29 @@ class Arrays(Writer):
 
     def __init__(self, root: Path, data: RoadData, size: Size | None = None) -> None:
         super().__init__(root, data)
-        self.size = size or data.all_samples[0].image.size()
         self.resizes = size is not None
         self.ids: dict[str, str] = {}
-        num = len(data.all_samples)
-        self.files = [root / f"{kind}_{self.size[0]}_{self.size[1]}.npy" for kind in ("image", "label")]
-        self.images = _reserved(self.files[0], (num, *self.size, 3))
-        self.label_maps = _reserved(self.files[1], (num, *self.size))
+        if size is not None:
+            self._start(size)
+
+    def _start(self, size: Size) -> None:
+        self.size = size
+        num = len(self.data.all_samples)
+        self.files = [self.root / f"{kind}_{size[0]}_{size[1]}.npy" for kind in ("image", "label")]
+        self.images = _reserved(self.files[0], (num, *size, 3))
+        self.label_maps = _reserved(self.files[1], (num, *size))
 
     def add(self, split: str, sample: Sample, label_map: Pixels) -> None:
         """Append picture and ids."""
         image = sample.image.read()
+        if image.shape[:2] != label_map.shape:
+            raise DataError(
+                f"{sample.id}: the mask is {_text(label_map.shape)} and the image {_text(image.shape[:2])} (height x "
+                "width); they must be of one size"
+            )
+        if not self.ids and not self.resizes:  # The first that can be read says the size.
+            height, width = label_map.shape
+            self._start((height, width))
         if label_map.shape != self.size and not self.resizes:
             raise ConfigError(
                 f"npy holds pictures of one size, and {sample.id} is {_text(label_map.shape)} where others are "
@@ -274,6 +289,8 @@ def convert(
     require_names(data)
     faults: list[DataError] = []
     left_out: set[str] = set()
+    if target in _NO_SPLIT:
+        warn_of_no_division(data)
     with written_whole(destination) as temporary:
         temporary.mkdir()
         writer = Arrays(temporary, data, size) if target == "npy" else WRITERS[target](temporary, data)
@@ -281,7 +298,10 @@ def convert(
             for sample in samples:
                 split = folder or _NO_SPLIT.get(target, "")
                 try:
-                    writer.add(split, sample, sample.label.read())
+                    label_map = sample.label.read()
+                    if skip_broken and writer.picture_folder() and not isinstance(sample.image, NoImage):
+                        sample.image.read()  # Copied byte by byte, it would not be seen to be broken.
+                    writer.add(split, sample, label_map)
                     _copy_picture(sample, temporary, writer.picture_folder(), split)
                 except DataError as fault:
                     if not skip_broken:
@@ -289,6 +309,8 @@ def convert(
                     faults.append(fault)
                     left_out.add(sample.id)
                 on_sample()
+        if faults and len(faults) == len(data.all_samples):
+            raise DataError(f"{data.root}: not one of {len(faults)} pairs can be read; the first: {faults[0]}")
         writer.finish()
         write_companions(data, temporary, left_out)
     return faults
@@ -296,6 +318,17 @@ def convert(
 
 # Where data has no official folders, these formats want one all the same; split files still divide it.
 _NO_SPLIT = dict.fromkeys(("bdd100k-masks", "bdd100k-polygons", "coco-rle", "yolop"), "train")
+
+
+def warn_of_no_division(data: RoadData) -> None:
+    """Say that a format with split folders will hold all images in ``train``, where nothing divides them."""
+    splits = data.root / "splits"
+    if data.samples.get("") and not (splits.is_dir() and any(splits.rglob("*.txt"))):
+        _log.warning(
+            "%s: no division of its own, so all %d images become 'train'; divide them first with: drivable data split",
+            data.root,
+            len(data.samples[""]),
+        )
 
 
 def write_companions(data: RoadData, root: Path, left_out: Collection[str] = ()) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path, PurePath
 
 from PIL import Image
 
-from drivable.data.conversion import write_companions, write_labels_yaml
+from drivable.data.conversion import warn_of_no_division, write_companions, write_labels_yaml
 from drivable.data.destination import place_for, require_names
 from drivable.data.layouts.road_data import RoadData
 from drivable.data.layouts.shards import SHARDS, write_index
@@ -156,6 +156,7 @@ def pack(
     require_names(data)
     faults: list[DataError] = []
     left_out: set[str] = set()
+    warn_of_no_division(data)
     with written_whole(destination) as temporary:
         temporary.mkdir()
         packer = _Folders(temporary, data) if pairs_per_shard is None else _Shards(temporary, data, pairs_per_shard)

@@ -14,7 +14,7 @@ import torch
 from torch.utils.data import random_split
 
 from drivable.data.id_files import ids_text, read_ids
-from drivable.data.layouts.road_data import SPLIT_NAMES, RoadData, files_in, folders_in, id_of_name
+from drivable.data.layouts.road_data import SPLIT_NAMES, RoadData, files_in, folders_in, id_of_name, split_as_named
 from drivable.data.samples import Sample
 from drivable.errors import ConfigError, DataError, one_line
 from drivable.files import check_name, write_text
@@ -156,25 +156,6 @@ def write_split(folder: Path, split: dict[str, list[str]]) -> None:
     texts = {f"{check_name(name, 'split')}.txt": ids_text(ids) for name, ids in split.items()}
     for name, text in texts.items():
         write_text(folder / name, text)
-
-
-def split_as_named(split: str, known: Collection[str]) -> str:
-    """The name that a split has among the known ones: ``val`` may be called ``valid`` or ``validation`` there.
-
-    Raises:
-        DataError: where several would do.
-
-    Example:
-        >>> split_as_named("val", ["train", "valid"])
-        'valid'
-    """
-    wanted = SPLIT_NAMES.get(split.casefold())
-    if split in known or wanted is None:
-        return split
-    others = sorted(name for name in known if SPLIT_NAMES.get(name.casefold()) == wanted)
-    if len(others) > 1:
-        raise DataError(f"no split '{split}', and {' and '.join(others)} may both be meant; name one of them")
-    return others[0] if others else split
 
 
 def hint_at_ids(name: str, known: Collection[str]) -> str:

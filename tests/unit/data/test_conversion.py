@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
@@ -132,6 +133,59 @@ def test_broken_pictures_stop_or_are_left_out(source: Path, tmp_path: Path) -> N
             after = open_data(tmp_path / target)
             assert [s.id for s in after.all_samples] == ["a", "c", "d"]
             assert [s.id for s in select_split(after, "mine/test")] == ["c"]
+
+
+@pytest.mark.parametrize("target", WRITERS)
+def test_broken_images_are_left_out_by_every_writer(target: str, source: Path, tmp_path: Path) -> None:
+    (first,) = (source / "images").rglob("a.jpg")
+    first.write_bytes(b"")
+    (third,) = (source / "images").rglob("c.jpg")
+    third.write_bytes(third.read_bytes()[: third.stat().st_size // 2])
+    faults = convert(open_data(source), tmp_path / "out", target, skip_broken=True)
+    assert [Path(str(fault).split(":")[0]).name for fault in faults] == ["a.jpg", "c.jpg"]
+    assert [sample.id for sample in open_data(tmp_path / "out").all_samples] == ["b", "d"]
+    for image in (source / "images").rglob("*.jpg"):
+        image.write_bytes(b"")
+    with pytest.raises(DataError, match="not one of 4 pairs can be read; the first: .*a.jpg"):
+        convert(open_data(source), tmp_path / "none", target, skip_broken=True)
+    assert not (tmp_path / "none").exists()
+
+
+def test_arrays_take_pairs_of_one_size(source: Path, tmp_path: Path) -> None:
+    (first,) = (source / "images").rglob("a.jpg")
+    Image.new("RGB", (5, 4)).save(first)
+    (fault,) = convert(open_data(source), tmp_path / "out", "npy", skip_broken=True)
+    assert "a: the mask is 36x64 and the image 4x5" in str(fault)
+
+
+@pytest.mark.parametrize("target", [*WRITERS, "pack"])
+def test_data_without_a_division_becomes_train_with_a_word(
+    target: str, source: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shutil.rmtree(source / "splits")
+    convert(open_data(source), tmp_path / "flat", "folder")
+    for place in ("images", "masks"):
+        for file in (tmp_path / "flat" / place / "val").iterdir():
+            file.rename(tmp_path / "flat" / place / file.name)
+    data = open_data(tmp_path / "flat")
+
+    def write(name: str) -> None:
+        if target == "pack":
+            pack(data, tmp_path / name, None)
+        else:
+            convert(data, tmp_path / name, target)
+
+    write("out")
+    if target in ("folder", "npy"):
+        assert caplog.messages == []
+        return
+    (told,) = caplog.messages
+    assert "all 4 images become 'train'; divide them first with: drivable data split" in told
+    caplog.clear()
+    (tmp_path / "flat/splits/mine").mkdir(parents=True)
+    (tmp_path / "flat/splits/mine/train.txt").write_text("a\n")
+    write("divided")
+    assert caplog.messages == []
 
 
 def test_an_image_that_cannot_be_copied_is_a_fault_of_the_data(source: Path, tmp_path: Path) -> None:

@@ -602,3 +602,30 @@ def test_attributes_of_other_images_are_told(layout: str, tmp_path: Path, caplog
     table.write_text("id,weather\na,rainy\n")
     assert open_data(root).attributes == {"a": {"weather": "rainy"}}
     assert caplog.messages == []
+
+
+@pytest.mark.parametrize("layout", ["folder", "bdd100k-masks", "bdd100k-polygons", "yolop"])
+def test_a_split_has_other_names_on_either_side(layout: str, tmp_path: Path, make_bdd100k: Make) -> None:
+    convert(open_data(make_bdd100k(split="val")), tmp_path / "out", layout)
+    found = sorted(path for path in (tmp_path / "out").rglob("*val*") if "images" not in path.parts)
+    (place,) = found
+    place.rename(place.with_name(place.name.replace("val", "valid")))
+    data = open_data(tmp_path / "out", layout)
+    assert {split: len(samples) for split, samples in data.samples.items()} == {"val": 3}
+    assert (data.orphans, data.unlabelled) == ((), ())
+
+
+@pytest.mark.parametrize("layout", ["folder", "bdd100k-masks", "yolop"])
+def test_masks_that_are_no_png_are_told(
+    layout: str, tmp_path: Path, make_bdd100k: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = tmp_path / "out"
+    convert(open_data(make_bdd100k(split="val")), root, layout)
+    masks = sorted(path for path in root.rglob("*.png"))
+    for mask in masks[:2]:
+        mask.rename(mask.with_suffix(".tif"))
+    assert len(open_data(root, layout).all_samples) == 1
+    assert "masks must be .png, and there are 2 of .tif; save them as PNG" in caplog.text
+    masks[2].rename(masks[2].with_suffix(".JPG"))
+    with pytest.raises(DataError, match=r"masks must be \.png, and there are 1 of \.jpg, 2 of \.tif"):
+        open_data(root, layout)

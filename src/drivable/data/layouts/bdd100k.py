@@ -16,9 +16,10 @@ from drivable.data.layouts.road_data import (
     files_in,
     folders_in,
     merged,
+    pair_folders,
     pair_frames,
-    pair_masks,
     pictures_in,
+    split_as_named,
 )
 from drivable.errors import DataError
 from drivable.labels import BDD100K_DRIVABLE
@@ -94,11 +95,7 @@ def _open_masks(root: Path, layout: str, place: str, suffix: str, convention: Ma
     images, masks = _image_folder(root), root / place
     if images is None or not masks.is_dir():
         return None
-    # Of both, so that masks whose whole picture folder is missing are noticed.
-    parts = {
-        split: pair_masks(pictures_in(images / split), files_in(masks / split, suffix), convention)
-        for split in folders_in(images, masks)
-    }
+    parts = pair_folders(images, masks, convention, suffix)
     return merged(root, layout, BDD100K_DRIVABLE, parts, background_is_largest=True)
 
 
@@ -107,8 +104,11 @@ def _open_json(root: Path, layout: str, files: Collection[Path]) -> RoadData | N
     if images is None or not files:
         return None
     by_split: dict[str, list[tuple[Path, Frame]]] = {}
+    folders = folders_in(images)
     for file in files:
-        by_split.setdefault(split_of(file), []).extend((file, frame) for frame in read_frames(file))
+        by_split.setdefault(split_as_named(split_of(file), folders), []).extend(
+            (file, frame) for frame in read_frames(file)
+        )
     require_shapes([frame for frames in by_split.values() for _, frame in frames], root)
     parts: dict[str, Pairs] = {
         split: pair_frames(pictures_in(images / split), frames, CLASSES, BACKGROUND)

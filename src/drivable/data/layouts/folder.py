@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from drivable.data.labels_yaml import read_labels_yaml
-from drivable.data.layouts.road_data import RoadData, files_in, folders_in, merged, pair_masks, pictures_in
+from drivable.data.layouts.road_data import RoadData, merged, pair_folders
 from drivable.reading import is_named
 
 
@@ -15,9 +15,9 @@ def open_folder(root: Path) -> RoadData | None:
     if not (images.is_dir() and masks.is_dir() and is_named(description)):
         return None
     described = read_labels_yaml(description)
-    found = {
-        split: (pictures_in(images / split), files_in(masks / split, ".png"))
-        for split in ["", *folders_in(images, masks)]
+    parts = {
+        split: part
+        for split, part in pair_folders(images, masks, described.convention, has_flat=True).items()
+        if part.samples or part.unlabelled or part.orphans
     }
-    parts = {split: pair_masks(*both, described.convention) for split, both in found.items() if any(both)}
     return merged(root, "folder", described.labels, parts)

@@ -182,6 +182,66 @@ def pair_masks(pictures: Mapping[str, Path], masks: Mapping[str, Path], conventi
     )
 
 
+def split_as_named(split: str, known: Collection[str]) -> str:
+    """The name that a split has among the known ones: ``val`` may be called ``valid`` or ``validation`` there.
+
+    Raises:
+        DataError: where several would do.
+
+    Example:
+        >>> split_as_named("val", ["train", "valid"])
+        'valid'
+    """
+    wanted = SPLIT_NAMES.get(split.casefold())
+    if split in known or wanted is None:
+        return split
+    others = sorted(name for name in known if SPLIT_NAMES.get(name.casefold()) == wanted)
+    if len(others) > 1:
+        raise DataError(f"no split '{split}', and {' and '.join(others)} may both be meant; name one of them")
+    return others[0] if others else split
+
+
+def pair_folders(
+    images: Path, masks: Path, convention: MaskConvention, suffix: str = ".png", has_flat: bool = False
+) -> dict[str, Pairs]:
+    """Pair the images and masks of each split folder, which may have another of a split's names on either side.
+
+    Args:
+        images: folder with folders of images.
+        masks: folder with folders of masks.
+        convention: what the masks mean.
+        suffix: what the name of a mask has more than the image's.
+        has_flat: whether images and masks beside the folders count too, as the split ``""``.
+
+    Raises:
+        DataError: where there are masks, and none of them is a PNG.
+    """
+    here, there = folders_in(images), folders_in(masks)
+    parts, others = dict[str, Pairs](), Counter[str]()
+    # Masks whose whole folder of images is missing are noticed too.
+    free = [name for name in there if name not in here]
+    places = {split: split if split in there else split_as_named(split, free) for split in here}
+    places |= {split: split for split in there if split not in places.values()}
+    for split, place in sorted((places | ({"": ""} if has_flat else {})).items()):
+        pictures, labels = pictures_in(images / split), files_in(masks / place, suffix)
+        parts[split] = pair_masks(pictures, labels, convention)
+        missing = pictures.keys() - labels.keys()
+        end = suffix.removesuffix(".png")
+        others.update(
+            path.suffix.lower()
+            for path in (_files(masks / place) if missing else ())
+            if path.stem.removesuffix(end) in missing and path.suffix.lower() in PICTURE_SUFFIXES
+        )
+    others.pop(".png", None)
+    if others:
+        listed = ", ".join(f"{num} of {kind}" for kind, num in sorted(others.items()))
+        said = f"masks must be .png, and there are {listed}; save them as PNG, which keeps each id as it is"
+        if not any(part.samples for part in parts.values()):
+            raise DataError(f"{masks}: {said}")
+        _log.warning("%s: %s", masks, said)
+    return parts
+
+
 def pair_frames(
     pictures: Mapping[str, Path],
     frames: Sequence[tuple[Path, Frame]],

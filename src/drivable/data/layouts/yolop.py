@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from drivable.data.conventions import DRIVABLE_OR_NOT, MaskConvention
-from drivable.data.layouts.road_data import SPLIT_NAMES, RoadData, files_in, folders_in, merged, pair_masks, pictures_in
+from drivable.data.layouts.road_data import SPLIT_NAMES, RoadData, merged, pair_folders
 from drivable.data.pictures import Pixels, Stored, open_picture
 from drivable.errors import DataError
 
@@ -63,9 +63,6 @@ def open_yolop(root: Path) -> RoadData | None:
     if masks is None or images is None:
         return None
     convention = GreyMasks("YOLOP's masks")
-    splits = [split for split in folders_in(images, masks) if split in SPLIT_NAMES]
-    parts = {
-        split: pair_masks(pictures_in(images / split), files_in(masks / split, ".png"), convention)
-        for split in splits or ("",)
-    }
-    return merged(root, "yolop", DRIVABLE_OR_NOT, parts)
+    parts = pair_folders(images, masks, convention, has_flat=True)
+    splits = {split: part for split, part in parts.items() if split in SPLIT_NAMES}
+    return merged(root, "yolop", DRIVABLE_OR_NOT, splits or {"": parts[""]})
