@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -17,6 +18,7 @@ from drivable.errors import CheckpointError
 from drivable.labels import BDD100K_DRIVABLE, LabelSet
 from drivable.segmenter import OnnxSegmenter, OpenVINOSegmenter
 from drivable.segmenter.description import KEY, ExportDescription
+from drivable.segmenter.runtimes import first_line
 
 NAN = float("nan")
 IMAGE = np.zeros((4, 5, 3), dtype=np.uint8)
@@ -112,6 +114,209 @@ def test_onnx_reads_nothing_else(tmp_path: Path, change: Callable[[onnx.ModelPro
     (tmp_path / "small.onnx").write_bytes(model.SerializeToString())
     with pytest.raises(CheckpointError, match=message):
         OnnxSegmenter(tmp_path / "small.onnx", "cpu")
+
+
+def appended(model: onnx.ModelProto, *nodes: onnx.NodeProto) -> None:
+    """Put nodes before the others; the last gives "more", which is added to the ids."""
+    *rest, cast = model.graph.node
+    del model.graph.node[:]
+    model.graph.node.extend([*nodes, *rest, helper.make_node("Add", ["sum", "more"], ["all"]), cast])
+    model.graph.node[-1].input[0] = "all"
+
+
+def sparse(value: float, is_outside: bool = False) -> onnx.SparseTensorProto:
+    values = numpy_helper.from_array(np.array([value], dtype=np.float32), "more")
+    if is_outside:
+        values.ClearField("raw_data")
+        values.data_location = TensorProto.EXTERNAL
+        values.external_data.add(key="location", value="secret.bin")
+    indices = numpy_helper.from_array(np.array([0]), "indices")
+    return onnx.SparseTensorProto(values=values, indices=indices, dims=[1])
+
+
+def sparse_constant(model: onnx.ModelProto) -> None:
+    appended(model, helper.make_node("Constant", [], ["more"], sparse_value=sparse(NAN)))
+
+
+def sparse_constant_outside(model: onnx.ModelProto) -> None:
+    appended(model, helper.make_node("Constant", [], ["more"], sparse_value=sparse(1, is_outside=True)))
+
+
+def sparse_weights(model: onnx.ModelProto) -> None:
+    model.graph.sparse_initializer.append(sparse(NAN))
+    appended(model)
+
+
+def branch(model: onnx.ModelProto) -> None:
+    out = helper.make_tensor_value_info("inner", TensorProto.FLOAT, [1])
+    nodes = [helper.make_node("Identity", ["more"], ["inner"])]
+    body = helper.make_graph(nodes, "body", [], [out], sparse_initializer=[sparse(NAN)])
+    condition = helper.make_node("Constant", [], ["yes"], value=numpy_helper.from_array(np.array(True)))
+    appended(model, condition, helper.make_node("If", ["yes"], ["more"], then_branch=body, else_branch=body))
+
+
+def hidden_graph(model: onnx.ModelProto) -> None:
+    body = helper.make_graph([], "body", [], [])
+    model.graph.node[0].attribute.append(helper.make_attribute("body", body))
+
+
+def random_numbers(model: onnx.ModelProto) -> None:
+    appended(model, helper.make_node("RandomNormal", [], ["more"], shape=[1]))
+
+
+def text(model: onnx.ModelProto) -> None:
+    words = helper.make_node("Constant", [], ["words"], value_string="NaN")
+    appended(model, words, helper.make_node("Cast", ["words"], ["more"], to=TensorProto.FLOAT))
+
+
+def text_weights(model: onnx.ModelProto) -> None:
+    model.graph.initializer.append(helper.make_tensor("words", TensorProto.STRING, [1], [b"NaN"]))
+    appended(model, helper.make_node("Cast", ["words"], ["more"], to=TensorProto.FLOAT))
+
+
+def cast_to_text(model: onnx.ModelProto) -> None:
+    to_text = helper.make_node("Cast", ["constant"], ["words"], to=TensorProto.STRING)
+    appended(model, to_text, helper.make_node("Cast", ["words"], ["more"], to=TensorProto.FLOAT))
+
+
+def training(model: onnx.ModelProto) -> None:
+    model.training_info.add()
+
+
+def function(model: onnx.ModelProto) -> None:
+    model.functions.append(helper.make_function("", "Own", ["a"], ["a"], [], [helper.make_opsetid("", 18)]))
+
+
+def many(model: onnx.ModelProto) -> None:
+    appended(
+        model,
+        helper.make_node("Constant", [], ["sides"], value_ints=[60_000, 60_000]),
+        helper.make_node("ConstantOfShape", ["sides"], ["many"]),
+        helper.make_node("ReduceMax", ["many"], ["more"], keepdims=0),
+    )
+    # A file may lie about sizes.
+    model.graph.value_info.append(helper.make_tensor_value_info("many", TensorProto.FLOAT, [1, 1]))
+
+
+def many_by_product(model: onnx.ModelProto) -> None:
+    model.graph.initializer.append(numpy_helper.from_array(np.zeros((30_000, 1), np.float32), "column"))
+    model.graph.initializer.append(numpy_helper.from_array(np.zeros((1, 30_000), np.float32), "row"))
+    appended(
+        model,
+        helper.make_node("Add", ["column", "row"], ["many"]),
+        helper.make_node("ReduceMax", ["many"], ["more"], keepdims=0),
+    )
+
+
+def many_out_of_order(model: onnx.ModelProto) -> None:
+    many(model)
+    nodes = list(reversed(model.graph.node))
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (sparse_constant, "Constant sparse_value, which no export"),
+        (sparse_constant_outside, "Constant sparse_value, which no export"),
+        (sparse_weights, "sparse weights more"),
+        (branch, "operators If"),
+        (hidden_graph, "Cast body"),
+        (random_numbers, "operators RandomNormal"),
+        (text, "Constant value_string"),
+        (text_weights, "text as weights of words"),
+        (cast_to_text, "Cast to"),
+        (training, "a graph for training"),
+        (function, "a function Own"),
+        (many, "ConstantOfShape makes more than the limit of 480000000 values; DRIVABLE_MAX_PIXELS"),
+        (many_by_product, "Add makes more than"),
+        (many_out_of_order, "before they are computed"),
+    ],
+)
+def test_onnx_holds_plain_arithmetic_alone(
+    tmp_path: Path, change: Callable[[onnx.ModelProto], None], message: str
+) -> None:
+    model = small([0, 0, 0], about())
+    change(model)
+    (tmp_path / "small.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(CheckpointError, match=message):
+        OnnxSegmenter(tmp_path / "small.onnx", "cpu")
+
+
+def with_branch(more: Any) -> Any:
+    operators = openvino.opset13
+    bodies = []
+    for _ in range(2):
+        inside = operators.parameter([-1, -1, -1], np.float32)
+        result = operators.result(operators.multiply(inside, operators.constant(np.array([NAN], np.float32))))
+        bodies.append((openvino.Model([result], [inside], "body"), inside, result))
+    (one, one_in, one_out), (other, other_in, other_out) = bodies
+    node = operators.if_op(operators.constant(True))
+    node.set_then_body(one)
+    node.set_else_body(other)
+    node.set_input(more.output(0), one_in, other_in)
+    node.set_output(one_out, other_out)
+    return node
+
+
+def with_many(more: Any) -> Any:
+    operators = openvino.opset13
+    wide = operators.broadcast(operators.constant(np.float32(0)), operators.constant([60_000, 60_000], np.int64))
+    return operators.add(more, operators.reduce_max(wide, operators.constant([0, 1], np.int64)))
+
+
+def with_random_numbers(more: Any) -> Any:
+    operators = openvino.opset13
+    drawn = operators.random_uniform(
+        operators.constant([1, 1, 1], np.int64),
+        operators.constant(np.float32(0)),
+        operators.constant(np.float32(1)),
+        "f32",
+    )
+    return operators.add(more, drawn)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (with_branch, "layers If, which no export of this tool has"),
+        (with_random_numbers, "layers RandomUniform"),
+        (with_many, "Broadcast makes more than the limit of 480000000 values; DRIVABLE_MAX_PIXELS"),
+    ],
+)
+def test_openvino_holds_plain_arithmetic_alone(tmp_path: Path, change: Callable[[Any], Any], message: str) -> None:
+    path = as_openvino(small([0, 0, 0], about()), tmp_path / "small.xml", about())
+    graph = openvino.Core().read_model(path)
+    result = graph.get_results()[0]
+    changed = change(openvino.opset13.convert(result.input_value(0), "f32"))
+    result.input(0).replace_source_output(openvino.opset13.convert(changed, "u8").output(0))
+    graph.validate_nodes_and_infer_types()
+    openvino.save_model(graph, tmp_path / "changed.xml", compress_to_fp16=False)
+    with pytest.raises(CheckpointError, match=message):
+        OpenVINOSegmenter(tmp_path / "changed.xml", "cpu")
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (
+            "Exception from src/core.cpp:84:\nCheck 'a(b)' failed at src/xml_util.cpp:900:\nIncorrect weights\n",
+            "Incorrect weights",
+        ),
+        ("Exception from src/core.cpp:84: Check 'a(b)' failed at src/xml_util.cpp:9: no such layer", "no such layer"),
+        (
+            "Status Message: /onnxruntime_src/onnxruntime/core/reshape_helper.h:91 onnxruntime::Helper::Helper(const "
+            "onnxruntime::TensorShape&, bool) a_size == b_size was false. It cannot be reshaped. Input: {5}",
+            "Status Message: It cannot be reshaped. Input: {5}",
+        ),
+        ("libfoo.so.1: cannot open shared object file", "libfoo.so.1: cannot open shared object file"),
+        ("src/core.cpp:84:", "RuntimeError"),
+        ("a.h:1 a(" * 100_000, "a(a(a(a("),
+    ],
+)
+def test_faults_of_runtimes_do_not_say_where_in_their_code(said: str, told: str) -> None:
+    assert first_line(RuntimeError(said)).startswith(told)
 
 
 @pytest.mark.parametrize("name", ["small.onnx", "small.xml", "small.bin"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import cache
+from math import prod
 from pathlib import Path
 from typing import Any
 from xml.parsers import expat
@@ -14,17 +15,38 @@ from numpy.typing import NDArray
 
 from drivable.errors import CheckpointError, ConfigError, one_line
 from drivable.models.finite import refuse_not_finite
-from drivable.reading import check_limit, open_regular, reading, require_regular
+from drivable.reading import check_limit, limit, open_regular, reading, require_regular
 from drivable.segmenter.description import KEY, ExportDescription
 from drivable.segmenter.exported import ExportedSegmenter
 from drivable.segmenter.openvino_resize import resize_in_int8
 from drivable.segmenter.protocol import Image
-from drivable.segmenter.runtimes import need, num_cores
+from drivable.segmenter.runtimes import first_line, need, num_cores
 
 # Each holds the weights once more.
 _MOST_FIXED = 4
 # As in pyproject.toml.
 _OLDEST = 2026
+# Layers of exports of all architectures and precisions, and their near relatives: arithmetic and shapes. None
+# branches, repeats, keeps a state, draws random numbers, has to do with text, or holds a graph of its own.
+_LAYERS = {
+    "Abs", "AdaptiveAvgPool", "AdaptiveMaxPool", "Add", "AvgPool", "BatchNormInference", "BatchToSpace",
+    "Broadcast", "Ceiling", "Clamp", "Concat", "Const", "Constant", "Convert", "ConvertLike", "Convolution",
+    "ConvolutionBackpropData", "Cos", "CumSum", "DepthToSpace", "Divide", "Einsum", "Elu", "Equal", "Erf",
+    "Exp", "FakeConvert", "FakeQuantize", "Floor", "FloorMod", "Gather", "GatherElements", "GatherND", "Gelu",
+    "Greater", "GreaterEqual", "GridSample", "GroupConvolution", "GroupConvolutionBackpropData",
+    "GroupNormalization", "HSigmoid", "HSwish", "HardSigmoid", "Interpolate", "IsFinite", "IsInf", "IsNaN",
+    "LRN", "Less", "LessEqual", "Log", "LogSoftmax", "LogicalAnd", "LogicalNot", "LogicalOr", "LogicalXor",
+    "MVN", "MatMul", "MaxPool", "Maximum", "Minimum", "Mish", "Mod", "Multiply", "Negative", "NormalizeL2",
+    "NotEqual", "OneHot", "PReLU", "Pad", "Parameter", "Power", "RMS", "Range", "ReLU", "ReduceL1", "ReduceL2",
+    "ReduceLogicalAnd", "ReduceLogicalOr", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd", "ReduceSum",
+    "Relu", "Reshape", "Result", "Reverse", "Roll", "Round", "ScaledDotProductAttention",
+    "ScatterElementsUpdate", "ScatterNDUpdate", "ScatterUpdate", "Select", "Selu", "ShapeOf", "ShuffleChannels",
+    "Sigmoid", "Sign", "Sin", "Slice", "SoftMax", "SoftPlus", "SoftSign", "Softmax", "SpaceToBatch",
+    "SpaceToDepth", "Split", "Sqrt", "SquaredDifference", "Squeeze", "StridedSlice", "Subtract", "Swish", "Tan",
+    "Tanh", "Tile", "TopK", "Transpose", "Unsqueeze", "VariadicSplit",
+}  # fmt: skip
+# The sizes of what they make may stand in a few bytes.
+_ENLARGING = frozenset({"Broadcast", "Tile", "Range", "OneHot"})
 
 _Runner = Callable[[Image], NDArray[Any]]
 
@@ -63,7 +85,8 @@ class OpenVINOSegmenter(ExportedSegmenter):
         with reading(path, CheckpointError, "OpenVINO cannot read it", "export it again"):
             require_regular(path.with_suffix(".bin"))
             check_graph_text(path)
-            graph = core.read_model(path)
+            graph = _read(core, path)
+            _require_bounded(graph)
             text = graph.get_rt_info(KEY).astype(str) if graph.has_rt_info(KEY) else None
             description = ExportDescription.from_json(text, path)
             _require_finite(graph, description, path)
@@ -122,10 +145,11 @@ class OpenVINOSegmenter(ExportedSegmenter):
 
 
 def check_graph_text(path: Path) -> None:
-    """Refuse the text of a graph that OpenVINO's own parser would not survive, or that holds what is no number.
+    """Refuse the text of a graph that OpenVINO's own parser would not survive, or that holds what no export has.
 
     Raises:
-        ValueError: where it declares a document type or entities, or a number that is none.
+        ValueError: where it declares a document type or entities, a number that is none, or a layer that exports do not
+            have: those with graphs of their own would hold constants that nobody looks at.
         DataError: where it is nested more deeply than ``DRIVABLE_MAX_DEPTH``.
         xml.parsers.expat.ExpatError: where it is not XML.
     """
@@ -136,6 +160,8 @@ def check_graph_text(path: Path) -> None:
         nonlocal depth
         depth += 1
         check_limit("DRIVABLE_MAX_DEPTH", depth, "levels of nesting")
+        if name == "layer":
+            _require_plain(attributes.get("type", "no type"))
         for key, value in attributes.items() if name == "data" else ():
             if value.strip().lstrip("+-").lower() in ("nan", "inf", "infinity"):
                 raise ValueError(
@@ -153,6 +179,46 @@ def check_graph_text(path: Path) -> None:
     parser.StartDoctypeDeclHandler = refuse
     with open_regular(path) as stream:
         parser.ParseFile(stream)
+
+
+def _require_plain(kind: str) -> None:
+    if kind not in _LAYERS:
+        raise ValueError(f"layers {one_line(kind, 80)}, which no export of this tool has")
+
+
+def _read(core: Any, path: Path) -> Any:
+    try:
+        return core.read_model(path)
+    # Everything: told without where in OpenVINO's code it was.
+    except Exception as fault:
+        raise ValueError(first_line(fault)) from fault
+
+
+def _require_bounded(graph: Any) -> None:
+    """Refuse what is computed from constants alone, or only enlarged, to more values than four images may have.
+
+    Raises:
+        ValueError: there, and where the size of what is computed from constants alone cannot be told, or the layer is
+            none that exports have.
+    """
+    most = 4 * limit("DRIVABLE_MAX_PIXELS")
+    constant: set[str] = set()
+    for node in graph.get_ordered_ops():
+        kind = node.get_type_name()
+        _require_plain(kind)
+        sources = [value.get_node().get_name() for value in node.input_values()]
+        is_constant = kind != "Parameter" and constant.issuperset(sources)
+        constant.update([node.get_name()] if is_constant else [])
+        if not is_constant and kind not in _ENLARGING:
+            continue
+        for size in (output.get_partial_shape() for output in node.outputs()):
+            if is_constant and size.is_dynamic:
+                raise ValueError(f"{kind} makes constants of unknown size, which no export of this tool has")
+            sides = [] if size.rank.is_dynamic else [side.get_length() for side in size if side.is_static]
+            if prod(sides) > most:
+                raise ValueError(
+                    f"{kind} makes more than the limit of {most} values; DRIVABLE_MAX_PIXELS raises it fourfold"
+                )
 
 
 def _require_finite(graph: Any, description: ExportDescription, path: Path) -> None:

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 from importlib import import_module
 from types import ModuleType
 
 from drivable.errors import ConfigError
 from drivable.interrupt import interrupted_afterwards
+
+# Where in a runtime's code it was: a file and line, and then a function and what it asked for.
+_PLACE = re.compile(
+    r"(?:Exception from |Check '[^']*' failed at )?[\w/.+-]{0,200}\.(?:cc|cpp|cu|cuh|h|hpp):\d+:?"
+    r"(?: [\w:~<> ]*\([^()]*\)(?: const)?)?(?: (?:(?!\. ).)*? was false\.)? *"
+)
 
 
 def need(module: str, purpose: str) -> ModuleType:
@@ -42,9 +49,9 @@ def first_line(fault: BaseException) -> str:
         >>> first_line(RuntimeError("Check 'ok' failed at a.cpp:1:\\nno such layer"))
         'no such layer'
     """
-    lines = [line.strip() for line in str(fault).splitlines() if line.strip()]
-    told = [line for line in lines if not line.endswith(":")]
-    return (told or lines or [type(fault).__name__])[0][:300]
+    lines = [line.strip()[:1000] for line in str(fault)[:10_000].splitlines() if line.strip()]
+    told = [line for line in (_PLACE.sub("", line) for line in lines) if line and not line.endswith(":")]
+    return (told or [type(fault).__name__])[0][:300]
 
 
 def num_cores() -> int:
