@@ -148,12 +148,84 @@ def test_a_last_frame_that_stands_for_long_is_no_missing_end(tmp_path: Path) -> 
         list(read_frames(film))
 
 
-def test_a_clock_that_is_set_back_goes_on(tmp_path: Path) -> None:
-    one = write(tmp_path / "one.ts", [corners()] * 50).read_bytes()
-    (tmp_path / "two.ts").write_bytes(one + one)
-    found = times(tmp_path / "two.ts")
-    assert len(found) == 100
+def write_with_sound(path: Path, seconds: int, num_frames: int = 30, tags: dict[str, str] | None = None) -> Path:
+    """A film of 25 frames a second of noise, with sound that begins before it in the file and ends after so long."""
+    noise = np.random.default_rng(0)
+    with av.open(str(path), "w") as container:
+        film = container.add_stream("libx264", rate=25, options={"bf": "3", "x264-params": "b-adapt=0"})
+        sound = container.add_stream("aac", rate=8000)
+        film.height, film.width, film.pix_fmt = *SIZE, "yuv420p"
+        film.metadata.update(tags or {})
+        for start in [*range(0, min(seconds, 20) * 8000, 1024), seconds * 8000]:
+            silence = av.AudioFrame.from_ndarray(np.zeros((1, 1024), dtype=np.float32), format="fltp", layout="mono")
+            silence.sample_rate, silence.pts = 8000, start
+            container.mux(sound.encode(silence))
+        container.mux(sound.encode())
+        for _ in range(num_frames):
+            pixels = noise.integers(0, 255, (*SIZE, 3), dtype=np.uint8)
+            container.mux(film.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(film.encode())
+    return path
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "mp4"])
+@pytest.mark.parametrize("seconds", [20, 4000])
+@pytest.mark.parametrize("tag", ["DURATION", "DURATION-eng", None])
+def test_sound_that_is_longer_holds_no_frame(suffix: str, seconds: int, tag: str | None, tmp_path: Path) -> None:
+    """Matroska states the duration of the file; of a stream it has a tag, with a language or without, or nothing."""
+    own = {"DURATION-eng": "00:00:01.200000000"} if tag == "DURATION-eng" else {}
+    film = write_with_sound(tmp_path / f"film.{suffix}", seconds, tags=own)
+    if tag != "DURATION":
+        film.write_bytes(film.read_bytes().replace(b"DURATION\x44\x87", b"NOTHING!\x44\x87", 2 if tag is None else 1))
+    if suffix == "mkv":
+        with av.open(str(film)) as container:
+            found = [key for key in container.streams.video[0].metadata if key.startswith("DURATION")]
+            assert found == [tag] * (tag is not None)
+    assert len(times(film)) == 30
+    assert end(film) - times(film)[0] == pytest.approx(1.2, abs=0.03)
+    assert end(predicted(film)) == pytest.approx(1.2, abs=0.03)
+
+
+def test_zeros_in_place_of_an_end_are_noticed_without_a_duration_of_the_film(tmp_path: Path) -> None:
+    film = write_with_sound(tmp_path / "film.mkv", 4, num_frames=100)
+    content = film.read_bytes().replace(b"DURATION", b"NOTHING!")
+    film.write_bytes(content)
+    assert end(film) == pytest.approx(4, abs=0.2)
+    film.write_bytes(content[: len(content) // 2] + bytes(len(content) - len(content) // 2))
+    with pytest.raises(DataError, match=r"the video ends after .* seconds"):
+        list(read_frames(film))
+
+
+def test_a_film_that_starts_late_ends_where_its_file_ends(tmp_path: Path) -> None:
+    late = [5 + index / 25 for index in range(10)]
+    film = write(tmp_path / "late.mkv", [corners()] * 10, times=late, options={"bf": "0"})
+    film.write_bytes(film.read_bytes().replace(b"DURATION", b"NOTHING!"))
+    assert times(film) == late
+    assert end(film) == pytest.approx(5.4, abs=0.05)
+
+
+@pytest.mark.parametrize("num_frames", [3, 25, 50])
+def test_a_clock_that_is_set_back_goes_on(num_frames: int, tmp_path: Path) -> None:
+    one = write(tmp_path / "one.ts", [corners()] * num_frames).read_bytes()
+    (tmp_path / "three.ts").write_bytes(one * 3)
+    found = times(tmp_path / "three.ts")
+    assert len(found) == 3 * num_frames
     assert np.allclose(np.diff(found), 0.04, atol=0.002)
+
+
+def test_frames_out_of_order_do_not_move_the_others(tmp_path: Path) -> None:
+    """Of an MP4 that does not say in which order its frames are shown."""
+    film = write(tmp_path / "film.mp4", [corners()] * 50, options={"bf": "3", "x264-params": "b-adapt=0"})
+    content = film.read_bytes()
+    assert content.count(b"ctts") == 1
+    film.write_bytes(content.replace(b"ctts", b"free"))
+    with av.open(str(film)) as container:
+        told = [float(frame.time) for frame in container.decode(video=0)]
+    assert min(np.diff(told)) < 0
+    found = [float(frame.time) for frame in read_frames(film)]
+    assert len(found) == len(told)
+    assert min(np.diff(found)) > 0
+    assert np.abs(np.subtract(found, sorted(told))).max() < 0.1
 
 
 def test_frames_of_one_time_stay_in_order(tmp_path: Path) -> None:
@@ -176,6 +248,28 @@ def test_frames_that_no_mp4_can_hold_are_refused(seconds: int, is_last: bool, tm
         append(Frame(corners(), Fraction(0), Fraction(seconds if is_last else 1)))
         append(Frame(corners(), Fraction(seconds), Fraction(1)))
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("suffix", "written"),
+    [
+        *((suffix, "film.mp4") for suffix in (".3gp", ".3g2", ".f4v")),
+        *((suffix, "film.ts") for suffix in (".mts", ".M2TS", ".m2t")),
+        *((suffix, "film.vob") for suffix in (".mpe", ".vob")),
+        *((suffix, "film.m2v") for suffix in (".m1v", ".m2v")),
+    ],
+)
+def test_suffixes_of_cameras_and_discs(suffix: str, written: str, tmp_path: Path) -> None:
+    codec = "libx264" if written in ("film.mp4", "film.ts") else "mpeg2video"
+    film = write(tmp_path / written, [corners()] * 10, codec=codec).rename(tmp_path / f"film{suffix}")
+    assert find_sources([str(tmp_path)]).videos == (film,)
+    assert len(times(predicted(film))) == 10
+
+
+def test_a_film_with_the_longest_name(tmp_path: Path) -> None:
+    film = write(tmp_path / "film.mp4", [corners()] * 3).rename(tmp_path / f"{'ä' * 125}x.mp4")
+    assert len(os.fsencode(film.name)) == 255
+    assert len(times(predicted(film))) == 3
 
 
 # Shapes.

@@ -15,7 +15,13 @@ from drivable.errors import DataError, one_line
 from drivable.reading import reading, require_regular
 
 _log = logging.getLogger(__name__)
-VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".ts"})
+# Of containers that :mod:`drivable.prediction.video` reads, one line each: QuickTime's kind, Matroska, AVI, MPEG.
+VIDEO_SUFFIXES = frozenset(
+    {".mp4", ".m4v", ".mov", ".3gp", ".3g2", ".f4v"}
+    | {".mkv", ".webm"}
+    | {".avi"}
+    | {".mpg", ".mpeg", ".mpe", ".m1v", ".m2v", ".vob", ".ts", ".mts", ".m2ts", ".m2t"}
+)
 
 
 @dataclass(frozen=True)

@@ -45,8 +45,6 @@ _TOLERATED_SECONDS, _TOLERATED_SHARE = Fraction(1, 2), Fraction(1, 50)
 _LONGEST_HELD = Fraction(3600)
 # An index and tags follow the last frame.
 _TOLERATED_UNREAD = 0.1
-# Seconds; a time that goes back by more belongs to a clock that was set anew.
-_JITTER = Fraction(1)
 # Packets that are looked at to tell covers from films.
 _GLANCE = 1000
 # Of a second; and how many MP4 counts from one frame to the next.
@@ -202,14 +200,30 @@ class _Film:
         if kind == "avi" and self.stream.frames and self.stream.average_rate:
             # Its frames follow at one rate, and FFmpeg fits the duration to the bytes that are there.
             return self.start + Fraction(self.stream.frames) / self.stream.average_rate
+        if kind == "matroska":
+            # It has no field for it, and FFmpeg may put the whole file's duration there, sound included.
+            end = self._tagged_end()
+            return self._latest_end() if end is None and len(self.container.streams) == 1 else end
         if self.stream.duration is not None:
             return self.start + self.stream.duration * self.tick
-        with suppress(ValueError, ZeroDivisionError):  # Matroska's tags are text, and may say anything.
-            hours, minutes, seconds = self.stream.metadata.get("DURATION", "").split(":")
-            return int(hours) * 3600 + int(minutes) * 60 + Fraction(seconds)
         if self.container.duration is not None and len(self.container.streams) == 1:
             return self.start + Fraction(self.container.duration, av.time_base)
         return None
+
+    def _tagged_end(self) -> Fraction | None:
+        """What Matroska's tags say; where they have a language, the key ends in it, such as ``DURATION-eng``."""
+        for key, value in self.stream.metadata.items():
+            with suppress(ValueError, ZeroDivisionError):  # Tags are text, and may say anything.
+                if key.partition("-")[0] == "DURATION":
+                    hours, minutes, seconds = value.split(":")
+                    return int(hours) * 3600 + int(minutes) * 60 + Fraction(seconds)
+        return None
+
+    def _latest_end(self) -> Fraction | None:
+        """Second at which the last stream of a Matroska file ends."""
+        if self.container.duration is None or not self.container.format.name.startswith("matroska"):
+            return None
+        return Fraction(self.container.duration, av.time_base)
 
     def shown_to_the_end(self, last: Frame) -> Frame:
         """The last frame, shown until the film ends.
@@ -222,41 +236,55 @@ class _Film:
         num_bytes, stated = self.file.seek(0, 2), stated_bytes(self.file)
         if stated is not None and stated > num_bytes:
             raise DataError(f"{self.where}: the video ends after {num_bytes} of {stated} bytes; {_REMEDY}")
-        end = self.stated_end()
+        own_end = self.stated_end()
+        end = self._latest_end() if own_end is None else own_end
         if end is None or end <= last.time:
             return last
         shown, promised = last.time + last.duration - self.start, end - self.start
         is_short = promised - shown > max(_TOLERATED_SECONDS, _TOLERATED_SHARE * promised)
         # A last frame may stand for long. Frames that FFmpeg did not find are bytes that it did not read.
         has_unread = self._last_byte < (1 - _TOLERATED_UNREAD) * num_bytes
-        if is_short and (has_unread or promised - shown > _LONGEST_HELD):
+        if is_short and (has_unread or (own_end is not None and promised - shown > _LONGEST_HELD)):
             raise DataError(
                 f"{self.where}: the video ends after {float(shown):.1f} of {float(promised):.1f} seconds; {_REMEDY}"
             )
-        return replace(last, duration=end - last.time)
+        return last if own_end is None else replace(last, duration=own_end - last.time)
 
 
 class _Clock:
-    """Gives each decoded frame its time, after that of the one before."""
+    """Gives each decoded frame its time, after that of the one before.
+
+    A frame behind the one before follows it at the film's rate, and so does what comes after: the clock was set back.
+    Where the next frame is ahead again, only that one frame was out of order, and the clock is the old one.
+    """
 
     def __init__(self, film: _Film) -> None:
         self._tick, self._interval = film.tick, 1 / film.fps
         self._last: Fraction | None = None
         self._next = film.start
+        # What is added to the film's own times, and the last sum; both as they were before a frame that went back.
         self._shift = Fraction(0)
+        self._reached: Fraction | None = None
+        self._old: tuple[Fraction, Fraction] | None = None
 
     def read(self, frame: VideoFrame) -> tuple[Fraction, Fraction]:
         """Time and duration of a frame in seconds, the duration as the film states or implies it."""
         duration = frame.duration * self._tick if frame.duration > 0 else self._interval
-        time = self._next if frame.pts is None else frame.pts * self._tick + self._shift
-        if self._last is not None and time <= self._last:
-            if time < self._last - _JITTER:
-                self._shift += self._next - time
-                time = self._next
-            else:
-                time = self._last + min(self._tick, Fraction(1, 10_000))
+        self._reached = self._next if frame.pts is None else self._shifted(frame.pts * self._tick)
+        time = self._reached
+        if self._last is not None:
+            time = max(time, self._last + min(self._tick, Fraction(1, 10_000)))
         self._last, self._next = time, time + duration
         return time, duration
+
+    def _shifted(self, stated: Fraction) -> Fraction:
+        if self._old is not None and stated + self._old[0] > self._old[1]:
+            self._shift, self._reached = self._old
+        self._old = None
+        if self._reached is not None and stated + self._shift < self._reached:
+            self._old = self._shift, self._reached
+            self._shift = self._next - stated
+        return stated + self._shift
 
 
 @contextmanager
