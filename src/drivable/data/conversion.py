@@ -10,8 +10,9 @@ import os
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping
+from itertools import chain
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import yaml
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pycocotools import mask as coco_mask
 
+from drivable.data.annotations import text_attributes
 from drivable.data.annotations.polygonize import outline_mask
 from drivable.data.destination import place_for, require_names
 from drivable.data.id_files import ids_text, read_ids
@@ -333,11 +335,16 @@ def warn_of_no_division(data: RoadData) -> None:
 
 def write_companions(data: RoadData, root: Path, left_out: Collection[str] = ()) -> None:
     """Write attributes and split files beside labels, without the ids that were left out."""
-    rows = {key: values for key, values in data.attributes.items() if values and key not in left_out}
+    with reading(data.root):
+        said = {key: text_attributes(values) for key, values in data.attributes.items() if key not in left_out}
+    rows = {key: values for key, values in said.items() if values}
     if rows:
         columns = ["id", *dict.fromkeys(key for values in rows.values() for key in values)]
         text = io.StringIO()
-        table = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+        cells = chain(columns, rows, *(values.values() for values in rows.values()))
+        # A carriage return alone ends a line where csv reads, and gets no quotes where it writes.
+        quoting: Literal[0, 1] = csv.QUOTE_ALL if any("\r" in cell for cell in cells) else csv.QUOTE_MINIMAL
+        table = csv.DictWriter(text, columns, restval="", lineterminator="\n", quoting=quoting)
         table.writeheader()
         table.writerows({"id": key, **values} for key, values in sorted(rows.items()))
         place_for(root, "", "attributes.csv").write_text(text.getvalue(), encoding="utf-8", errors="surrogateescape")

@@ -1,6 +1,7 @@
 """Shapes and the label files that they stand in, down to the pixel."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from drivable.data.annotations.label_files import image_id, read_frames
 from drivable.data.annotations.outlines import box_corners, ellipse_corners, turned
 from drivable.data.annotations.polygonize import outline_mask
 from drivable.data.annotations.rasterize import cover_ring, fill_ring, flatten_poly2d
+from drivable.data.conversion import convert
 from drivable.errors import DataError
 from drivable.reading import LIMITS
 
@@ -408,6 +410,48 @@ def test_a_picture_labelled_twice(tmp_path: Path) -> None:
     (tmp_path / "labels.json").write_text(json.dumps(values * 2))
     with pytest.raises(DataError, match="labelled twice"):
         open_labels(tmp_path / "labels.json")
+
+
+@pytest.mark.parametrize("generation", ["2018", "2021", "coco"])
+@pytest.mark.parametrize(
+    ("attributes", "message"),
+    [
+        ({"weather": "\ud800"}, r"attribute 'weather': expected text in UTF-8, got '\\ud800'"),
+        ({"weather": "\udc80"}, r"expected text in UTF-8, got '\\udc80'"),
+        ({"wea\ud800ther": "rainy"}, "expected text in UTF-8"),
+        ({"weather": "a\0b"}, "expected text in UTF-8"),
+        ({"weather": "x" * 10_001}, "attribute 'weather': 10001 characters, more than 10000"),
+        ({"x" * 10_001: "rainy"}, "10001 characters, more than 10000"),
+    ],
+)
+def test_attributes_that_no_table_holds(
+    generation: str, attributes: dict[str, str], message: str, tmp_path: Path
+) -> None:
+    text = json.dumps(generations()[generation])
+    (tmp_path / "labels.json").write_text(text.replace('"weather": "rainy"', json.dumps(attributes)[1:-1]))
+    with pytest.raises(DataError, match=rf"labels\.json: .*{message}"):
+        read_frames(tmp_path / "labels.json")
+
+
+def test_an_attribute_called_id_is_not_the_image_s(tmp_path: Path) -> None:
+    text = json.dumps(generations()["2021"])
+    (tmp_path / "labels.json").write_text(text.replace('"weather"', '"id": "other", "": "nameless", "weather"'))
+    convert(open_labels(tmp_path / "labels.json"), tmp_path / "out", "bdd100k-masks")
+    assert (tmp_path / "out/attributes.csv").read_text() == (
+        "id,weather,scene,timeofday\nb1c66a42-6f7d68ca,rainy,highway,night\n"
+    )
+
+
+@pytest.mark.parametrize("kind", ["images", "categories"])
+def test_coco_s_ids_stand_for_one_thing_each(kind: str, tmp_path: Path) -> None:
+    values = generations()["coco"]
+    assert isinstance(values, dict)
+    (entry,) = values[kind]
+    values[kind].append(entry | {"name": "alternative", "file_name": "b.jpg"})
+    (tmp_path / "labels.json").write_text(json.dumps(values))
+    said = f"labels.json: the id {entry['id']} stands for several of the {kind}; number them anew"
+    with pytest.raises(DataError, match=re.escape(said)):
+        read_frames(tmp_path / "labels.json")
 
 
 def test_a_folder_of_labels_of_two_kinds(tmp_path: Path) -> None:

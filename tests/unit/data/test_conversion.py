@@ -211,6 +211,30 @@ def test_labels_alone_are_converted_without_pictures(source: Path, tmp_path: Pat
         convert(labels, tmp_path / "arrays", "npy")
 
 
+def test_attributes_are_read_back_as_they_are(source: Path, tmp_path: Path) -> None:
+    strange = {"weather": "wet\rroad", "a\rb": 'say "no",\nor not', "long": "x" * 10_000}
+    data = replace(open_data(source), attributes={"a": strange, "b": {"weather": "rainy"}})
+    convert(data, tmp_path / "out", "folder")
+    assert open_data(tmp_path / "out").attributes == data.attributes
+
+
+def test_ids_of_attributes_need_not_be_utf_8(source: Path, tmp_path: Path) -> None:
+    data = open_data(source)
+    (sample, *others) = data.samples["val"]
+    odd = replace(sample, id="a\udcff")
+    data = replace(data, samples={"val": (*others, odd)}, attributes={"a\udcff": {"weather": "rainy"}})
+    convert(data, tmp_path / "out", "folder")
+    assert open_data(tmp_path / "out").attributes == {"a\udcff": {"weather": "rainy"}}
+
+
+@pytest.mark.parametrize("write", [lambda data, out: convert(data, out, "folder"), lambda *to: pack(*to, None)])
+def test_attributes_that_cannot_be_written(write: Callable[..., object], source: Path, tmp_path: Path) -> None:
+    data = replace(open_data(source), attributes={"a": {"weather": "\ud800"}})
+    with pytest.raises(DataError, match="attribute 'weather': expected text in UTF-8"):
+        write(data, tmp_path / "out")
+    assert not list(tmp_path.glob("*out*"))
+
+
 def test_wrong_wishes(source: Path, tmp_path: Path) -> None:
     data = open_data(source)
     with pytest.raises(ConfigError, match="did you mean 'bdd100k-masks'"):

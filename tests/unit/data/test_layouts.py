@@ -570,8 +570,9 @@ def test_tables_of_attributes(table: str, want: dict[str, dict[str, str]], tmp_p
         (b"id,weather\na,clear\na,rainy\n", "line 3: id 'a' stands there twice"),
         (b'id,weather\na,"clear\nb,rainy\n', "not a readable CSV"),
         (b"id,weather\na," + b"x" * 200_000, "not a readable CSV: field larger"),
+        (b"id,weather\na," + b"x" * 20_000, "attribute 'weather': 20000 characters, more than 10000"),
         (b"id;weather\na;clear\n", "no column 'id'"),
-        (b"id,weather\na,stra\xdfe\n", "not a readable CSV"),
+        (b"id,weather\na,stra\xdfe\n", "attribute 'weather': expected text in UTF-8"),
         ("id,weather\na,clear\n".encode("utf-16"), "not a readable CSV"),
     ],
 )

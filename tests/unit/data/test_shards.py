@@ -127,6 +127,25 @@ def test_a_shard_that_was_cut_off(source: Path, tmp_path: Path) -> None:
         open_data(tmp_path / "packed")
 
 
+@pytest.mark.parametrize("form", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_a_shard_without_its_end(form: int, tmp_path: Path) -> None:
+    tar = tmp_path / "shards/train-000000.tar"
+    tar.parent.mkdir()
+    with tarfile.open(tar, "w", format=form) as packed:
+        for name in ("a.jpg", "a.png", "b.jpg", "b.png"):
+            packed.addfile(tarfile.TarInfo(name))
+    whole = tar.read_bytes()
+    tar.write_bytes(whole[: 5 * 512])  # One block of zeros is an end.
+    assert len(open_data(tmp_path, confirmed=False).all_samples) == 2
+    for num_bytes in (2 * 512, 2 * 512 + 100, 4 * 512, 4 * 512 + 511):
+        tar.write_bytes(whole[:num_bytes])
+        with pytest.raises(DataError, match=r"train-000000\.tar: no member and no end after '.\.png'.*cut off"):
+            open_data(tmp_path, confirmed=False)
+    tar.write_bytes(whole[: 2 * 512] + b"x" * 512 + whole[3 * 512 :])  # The head of b.jpg.
+    with pytest.raises(DataError, match="no member and no end after 'a.png'"):
+        open_data(tmp_path, confirmed=False)
+
+
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
@@ -198,6 +217,14 @@ def test_a_sample_that_is_there_twice(source: Path, tmp_path: Path) -> None:
     (shards / "train-000001.tar").write_bytes((shards / "train-000000.tar").read_bytes())
     with pytest.raises(DataError, match=r"train-000001.tar: '.' is in train-000000.tar too"):
         open_data(tmp_path / "packed")
+
+
+@pytest.mark.parametrize("text", ["\ud800", "x" * 10_001])
+def test_attributes_that_no_table_holds(text: str, tmp_path: Path) -> None:
+    members = [("a.jpg", b""), ("a.png", b""), ("a.json", json.dumps({"weather": text}).encode())]
+    write_tar(tmp_path / "shards/train-000000.tar", *members)
+    with pytest.raises(DataError, match=r"train-000000\.tar/a\.json: attribute 'weather'"):
+        open_data(tmp_path, confirmed=False)
 
 
 def test_names_with_dots_have_no_place_in_shards(make_bdd100k: Make, tmp_path: Path) -> None:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from drivable.data.annotations.rasterize import cover_ring, fill_ring, flatten_poly2d, stroke_ring
 from drivable.data.pictures import Pixels
-from drivable.errors import DataError, one_line
+from drivable.errors import DataError, PlacelessError, one_line
 from drivable.reading import check_limit
 
 Size = tuple[int, int]
 IGNORE = "ignore"
 _MOST_CHARACTERS = 7  # Of one run length in COCO's text, five bits each.
+_LONGEST_ATTRIBUTE = 10_000  # Tables of attributes are read with csv, which takes 131,072.
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
 
 
 class Shape(Protocol):
@@ -204,6 +207,33 @@ class Frame:
         for shape in self.shapes:
             label_map[shape.mask(size)] = classes[shape.name]
         return label_map
+
+
+def text_attributes(said: Mapping[Any, Any]) -> dict[str, str]:
+    """An image's attributes as they are kept: text by name.
+
+    Passed over are values that are no text, and what has no name or is called ``id``, since a table of attributes has
+    the image's own id in that column.
+
+    Raises:
+        DataError: where a name or a text has more than 10,000 characters, or characters that no file in UTF-8 has.
+
+    Example:
+        >>> text_attributes({"weather": "rainy", "lanes": 3, "id": "7"})
+        {'weather': 'rainy'}
+    """
+    kept = {name: text for name, text in said.items() if name and name != "id" and isinstance(text, str)}
+    for name, text in kept.items():
+        if max(len(name), len(text)) > _LONGEST_ATTRIBUTE:
+            raise PlacelessError(
+                f"attribute '{one_line(name, 40)}': {max(len(name), len(text))} characters, more than "
+                f"{_LONGEST_ATTRIBUTE}; leave it out"
+            )
+        if _NO_TEXT.search(name) or _NO_TEXT.search(text):
+            raise PlacelessError(
+                f"attribute '{one_line(name, 40)}': expected text in UTF-8, got {one_line(ascii(text), 80)}"
+            )
+    return kept
 
 
 def undrawn_regions(frames: Iterable[Frame]) -> str | None:

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from drivable.data.annotations.frames import IGNORE, Frame, Polygon, Rle, Shape
+from drivable.data.annotations.frames import IGNORE, Frame, Polygon, Rle, Shape, text_attributes
 from drivable.data.annotations.outlines import number
 from drivable.data.pictures import PICTURE_SUFFIXES
-from drivable.errors import DataError, one_line
+from drivable.errors import DataError, PlacelessError, one_line
 from drivable.files import check_name
 from drivable.reading import check_size, parse_json, read_text, reading
 
@@ -131,6 +131,10 @@ def _frame(values: dict[str, Any]) -> Frame:
 
 
 def _coco_frames(values: dict[str, Any]) -> Iterator[Frame]:
+    for kind in ("categories", "images"):
+        twice = [key for key, num in Counter(entry["id"] for entry in values[kind]).items() if num > 1]
+        if twice:
+            raise PlacelessError(f"the id {one_line(twice[0], 40)} stands for several of the {kind}; number them anew")
     categories = {entry["id"]: entry["name"] for entry in values["categories"]}
     shapes: dict[Any, list[Shape]] = {entry["id"]: [] for entry in values["images"]}
     undrawn: dict[Any, Counter[str]] = {entry["id"]: Counter() for entry in values["images"]}
@@ -202,4 +206,4 @@ def _text(value: object) -> str:
 
 
 def _attributes(values: dict[str, Any]) -> dict[str, str]:
-    return {key: value for key, value in (values.get("attributes") or {}).items() if isinstance(value, str)}
+    return text_attributes(values.get("attributes") or {})

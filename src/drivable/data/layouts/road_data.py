@@ -13,7 +13,7 @@ from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
-from drivable.data.annotations import Frame, undrawn_regions
+from drivable.data.annotations import Frame, text_attributes, undrawn_regions
 from drivable.data.conventions import MaskConvention
 from drivable.data.pictures import PICTURE_SUFFIXES
 from drivable.data.samples import DrawnLabels, ImageFile, ImageSource, MaskFile, NoImage, Sample, Size
@@ -393,13 +393,16 @@ def read_attributes(file: Path) -> dict[str, dict[str, str]]:
         return {}
     said: dict[str, dict[str, str]] = {}
     with reading(file, DataError, "not a readable CSV"):
-        table = csv.DictReader(io.StringIO(read_text(file), newline=""), strict=True)
+        text = read_text(file, errors="surrogateescape")  # Ids are names of files and need not be UTF-8.
+        if "\0" in text:
+            raise ValueError("not a text in UTF-8; save it as UTF-8")
+        table = csv.DictReader(io.StringIO(text, newline=""), strict=True)
         if "id" not in (table.fieldnames or ()):
             raise DataError(f"{file}: no column 'id'; expected id and one column an attribute, parted by commas")
         for row in table:
             key = row["id"]
             # What a line has more than columns stands under None.
-            values = {name: value for name, value in row.items() if name and name != "id" and value}
+            values = text_attributes({name: value for name, value in row.items() if value})
             if key and said.setdefault(key, values) != values:
                 raise DataError(f"{file}, line {table.line_num}: id '{one_line(key, 80)}' stands there twice")
     return said

@@ -10,6 +10,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, Literal
 
+from drivable.data.annotations import text_attributes
 from drivable.data.conventions import CURRENT_IDS, identity_convention
 from drivable.data.labels_yaml import read_labels_yaml
 from drivable.data.layouts.road_data import Pairs, RoadData, merged
@@ -121,6 +122,11 @@ def _members(tar: Path) -> list[Member]:
                 raise DataError(f"{tar}: '{one_line(member.name, 80)}' is stored with holes; make it anew without")
             if member.isfile():
                 members.append((member.name, member.offset_data, member.size))
+        # A block of zeros is the end; tarfile takes a missing or a broken head for it too.
+        stream.seek(opened.offset)
+        if stream.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+            said = f"'{one_line(members[-1][0], 80)}'" if members else "the beginning"
+            raise DataError(f"{tar}: no member and no end after {said}; was its copy cut off?")
     return members
 
 
@@ -171,4 +177,4 @@ def _by_key(tar: Path, members: Iterable[Member]) -> dict[str, dict[str, TarMemb
 def _attributes(file: TarMember) -> dict[str, str]:
     with reading(file, DataError, "broken JSON"):
         values = parse_json(file.open("rb").read())
-    return {key: value for key, value in values.items() if isinstance(value, str)} if isinstance(values, dict) else {}
+        return text_attributes(values) if isinstance(values, dict) else {}
