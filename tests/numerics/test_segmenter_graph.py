@@ -1,11 +1,17 @@
 """The segmenter as one network."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 
+from drivable.checkpoint import find_checkpoint, load_checkpoint
 from drivable.config.models import LiteSpec, UNetSpec
+from drivable.errors import CheckpointError
 from drivable.labels import BDD100K_DRIVABLE, LabelSet
 from drivable.models import build_model, default_spec
+from drivable.segmenter import TorchSegmenter
 from drivable.segmenter.graph import SegmenterGraph, most_probable, relative_to
 
 
@@ -103,6 +109,34 @@ def test_without_a_background_the_first_class_stands_for_the_unknown() -> None:
     model = build_model(LiteSpec(), 3).eval()
     model.decoder = Fixed(torch.tensor([0.0, NAN, 9.0]).view(1, 3, 1, 1).repeat(1, 1, 8, 12))
     assert (SegmenterGraph(model, (64, 96), labels)(torch.zeros(1, 64, 96, 3, dtype=torch.uint8)) == 0).all()
+
+
+@pytest.mark.parametrize("value", [3e38, 1e9])
+def test_finite_weights_that_overflow_are_refused_without_a_background(value: float) -> None:
+    checkpoint = load_checkpoint(find_checkpoint("drivable-lite"))
+    name = "decoder.classify.weight"
+    weights = {**checkpoint.weights, name: torch.full(checkpoint.weights[name].shape, value)}
+    image = np.full((70, 110, 3), 90, dtype=np.uint8)
+    large = replace(checkpoint, weights=weights)
+    assert (TorchSegmenter(large, "cpu").segment(image) == 2).all()
+    with pytest.raises(CheckpointError, match="of a grey image its logits are no numbers.*no background"):
+        TorchSegmenter(replace(large, labels=replace(checkpoint.labels, background=None)), "cpu")
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_an_image_whose_logits_are_no_numbers_is_refused_without_a_background(place: int) -> None:
+    checkpoint = load_checkpoint(find_checkpoint("drivable-lite"))
+    segmenter = TorchSegmenter(replace(checkpoint, labels=replace(checkpoint.labels, background=None)), "cpu")
+    image = np.full((70, 110, 3), 90, dtype=np.uint8)
+    known = TorchSegmenter(checkpoint, "cpu").probabilities(image)
+    assert segmenter.segment(image).shape == (70, 110)
+    assert known.shape == segmenter.probabilities(image).shape
+    logits = torch.zeros(1, 3, 27, 80)
+    logits[0, place, 5, 6] = NAN
+    segmenter.graph.model.decoder = Fixed(logits)
+    for answer in (segmenter.segment, segmenter.probabilities):
+        with pytest.raises(CheckpointError, match="of this image its logits are no numbers"):
+            answer(image)
 
 
 @pytest.mark.parametrize("name", ["lite", "fcn", "unet", "deeplabv3plus", "pspnet", "segformer_b0"])

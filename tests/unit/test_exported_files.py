@@ -85,6 +85,18 @@ def test_probabilities_that_are_no_numbers_are_background(tmp_path: Path, monkey
     assert (OnnxSegmenter(tmp_path / "small.onnx", "cpu").segment(IMAGE + 1) == 0).all()
 
 
+def test_without_a_background_probabilities_that_are_no_numbers_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("drivable.segmenter.onnx_segmenter.require_finite_onnx", lambda *_: None)
+    labels = LabelSet(("a", "b", "c"), ((0, 0, 0), (1, 1, 1), (2, 2, 2)))
+    onnx.save(small([1, NAN, 0], about("probabilities", labels), "probabilities"), tmp_path / "small.onnx")
+    segmenter = OnnxSegmenter(tmp_path / "small.onnx", "cpu")
+    for answer in (segmenter.segment, segmenter.probabilities):
+        with pytest.raises(CheckpointError, match="no numbers, and its classes have no background"):
+            answer(IMAGE + 1)
+
+
 def test_ids_that_are_no_class_are_refused(tmp_path: Path) -> None:
     onnx.save(small([1, 1, 1], about()), tmp_path / "small.onnx")
     segmenter = OnnxSegmenter(tmp_path / "small.onnx", "cpu")

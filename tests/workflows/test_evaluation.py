@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from drivable.checkpoint import find_checkpoint, load_checkpoint
+from drivable.checkpoint import find_checkpoint, load_checkpoint, save_checkpoint
 from drivable.data import open_data, select_split
 from drivable.data.attribute_files import attributes_for
 from drivable.data.samples import Sample
@@ -362,6 +362,20 @@ def test_robustness(run: Run, trained: Path, rendered_data: Path, tmp_path: Path
         code, _, err = run(*arguments, *wrong)
         assert code == 2
         assert message in err
+
+
+def test_a_model_that_sees_nothing_is_not_calibrated(run: Run, rendered_data: Path, tmp_path: Path) -> None:
+    checkpoint = load_checkpoint(find_checkpoint("drivable-lite"))
+    name = "decoder.classify.weight"
+    weights = {**checkpoint.weights, name: torch.full(checkpoint.weights[name].shape, 3e38)}
+    save_checkpoint(tmp_path / "blind.safetensors", replace(checkpoint, weights=weights))
+    out = tmp_path / "mended.safetensors"
+    code, _, err = run(
+        "calibrate", tmp_path / "blind.safetensors", "--data", rendered_data, "--split", "train", "--out", out
+    )
+    assert code == 1
+    assert "there is nothing to calibrate" in err
+    assert not out.exists()
 
 
 def test_calibrating_mends_the_confidence_and_the_binary_score(

@@ -9,7 +9,7 @@ import numpy as np
 
 from drivable.checkpoint import Calibration, Checkpoint
 from drivable.data.samples import Sample, read_pair
-from drivable.errors import DataError
+from drivable.errors import CheckpointError, DataError
 from drivable.metrics import Margins, Reliability, fit_temperature
 from drivable.segmenter import TorchSegmenter
 
@@ -43,12 +43,15 @@ def calibrate(
 
     Raises:
         DataError: where there are no labelled pixels, or a picture is broken.
+        CheckpointError: where the model gives the background and no doubt for every pixel, as where its logits are no
+            numbers.
     """
     segmenter = TorchSegmenter(replace(checkpoint, calibration=None), device)
     ignore_id = checkpoint.labels.ignore_id
     background = checkpoint.labels.background_id
     margins = None if background is None else Margins(background)
     collected, truths = [], []
+    sees = background is None
     for index, sample in enumerate(samples):
         image, actual = read_pair(sample)
         labelled = np.flatnonzero(actual != ignore_id)
@@ -57,11 +60,19 @@ def calibrate(
             probabilities = segmenter.probabilities(image).reshape(checkpoint.labels.num_classes, -1)
             collected.append(np.log(probabilities[:, places].T + _TINY))
             truths.append(actual.ravel()[places])
+            # Of logits that are numbers, hardly any are so far below the background's that nothing is left.
+            if background is not None and not sees:
+                sees = bool(np.delete(probabilities[:, places], background, axis=0).any())
             if margins is not None:
                 margins.update(np.log(probabilities[:, labelled] + _TINY), actual.ravel()[labelled])
         on_sample()
     if not collected:
         raise DataError(f"{fitted_on}: no labelled pixel to calibrate on")
+    if not sees:
+        raise CheckpointError(
+            f"{checkpoint.where}: gives every pixel of {fitted_on} a probability of 1 for the background, as where "
+            "logits are no numbers; there is nothing to calibrate: copy the file or train it again"
+        )
     logits, truth = np.concatenate(collected), np.concatenate(truths)
     before, _ = _reliability(logits, truth, 1.0)
     offset = 0.0 if margins is None else margins.best_offset()

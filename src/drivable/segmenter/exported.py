@@ -111,6 +111,11 @@ class ExportedSegmenter(ABC):
                 f"{self.path}: its graph gives {answer.shape} for pictures {images.shape}, expected {expected}; its "
                 "description belongs to another graph"
             )
+        if answer.ndim == 4 and self.labels.background_id is None and not np.isfinite(answer).all():
+            raise CheckpointError(
+                f"{self.path}: its graph gives probabilities that are no numbers, and its classes have no background "
+                "to fall back on; export it again"
+            )
         if answer.ndim == 3 and answer.size and not 0 <= answer.min() <= answer.max() < self.labels.num_classes:
             raise CheckpointError(
                 f"{self.path}: its graph gives ids of {answer.min()} to {answer.max()}, its description knows "

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from drivable.checkpoint import Checkpoint
+from drivable.errors import CheckpointError
 from drivable.labels import LabelSet
 from drivable.models import SegmentationModel
 from drivable.models.finite import require_finite
@@ -17,6 +18,10 @@ from drivable.models.resizing import resize, resize_pixels
 
 # Logits beyond it are none; float16 and bfloat16 have it too.
 _MOST = 60_000.0
+# Id of pixels whose logits are no numbers, where it is asked for; no class has it.
+UNKNOWN_ID = 255
+# (height, width) of the grey image that tries a model whose classes have no background: every backbone takes it.
+_TRIED_AT = (192, 256)
 
 # Axes: N pictures, H and W rows and columns of the picture, h and w of the network's grid, K classes. S are the rows
 # that the network looks at, all but those that a model cuts off at the top.
@@ -36,6 +41,8 @@ class SegmenterGraph(nn.Module):
         labels: the classes; their background, or class 0 where they have none, stands for what is not known.
         temperature: that logits are divided by before the softmax.
         offsets: that are added to the logits, one for each class; ``None`` for none.
+        marks_unknown: where logits are no numbers, give :data:`UNKNOWN_ID`, and NaN for probabilities, instead of the
+            background; for who refuses such answers.
 
     Example:
         >>> graph = SegmenterGraph(build_model(LiteSpec(), 3).eval(), (96, 160), BDD100K_DRIVABLE)
@@ -53,6 +60,7 @@ class SegmenterGraph(nn.Module):
         labels: LabelSet,
         temperature: float = 1.0,
         offsets: Sequence[float] | None = None,
+        marks_unknown: bool = False,
     ) -> None:
         super().__init__()
         self.model = model
@@ -62,6 +70,7 @@ class SegmenterGraph(nn.Module):
         self.background = labels.background_id or 0
         unknown = [0.0 if k == self.background else -_MOST for k in range(labels.num_classes)]
         self.register_buffer("unknown", torch.tensor(unknown).view(1, -1, 1, 1), persistent=False)
+        self.marks_unknown = marks_unknown
         self._has_relative_logits = False
 
     def fold_relative_to_background(self) -> None:
@@ -85,7 +94,10 @@ class SegmenterGraph(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """RGB (N, H, W, 3) uint8 -> ids (N, H, W) uint8."""
         # One plane less to enlarge: whoever wins over the background wins.
-        ids = most_probable(self._enlarged(self._relative(images), images), self.background)
+        relative = self._enlarged(self._relative(images), images)
+        ids = most_probable(relative, self.background)
+        if self.marks_unknown:
+            ids = torch.where(relative.isnan().any(dim=1), UNKNOWN_ID, ids)
         return self._above_too(ids, images)
 
     def fast_ids(self, images: Tensor) -> Tensor:
@@ -117,7 +129,7 @@ class SegmenterGraph(nn.Module):
         """Leave the background where a logit is NaN, infinite or beyond reason; here, where the planes are small."""
         # A sum keeps what is no number, in every runtime; of maximum and minimum some lose NaN.
         are_numbers = logits.abs().sum(dim=1, keepdim=True) < _MOST
-        return torch.where(are_numbers, logits, self.unknown)
+        return torch.where(are_numbers, logits, float("nan") if self.marks_unknown else self.unknown)
 
     def _above_too(self, answers: Tensor, images: Tensor) -> Tensor:
         return answers if self.size is None else self.model.above_too(answers, images.shape[1])
@@ -142,7 +154,11 @@ class SegmenterGraph(nn.Module):
 
 
 def calibrated_graph(checkpoint: Checkpoint, model: SegmentationModel, size: tuple[int, int] | None) -> SegmenterGraph:
-    """The graph of a checkpoint's model with the checkpoint's calibration, where it has one."""
+    """The graph of a checkpoint's model with the checkpoint's calibration, where it has one.
+
+    Raises:
+        CheckpointError: where folded weights are no numbers, or the classes have no background and logits are none.
+    """
     calibration, labels = checkpoint.calibration, checkpoint.labels
     if calibration is None:
         graph = SegmenterGraph(model, size, labels)
@@ -151,7 +167,21 @@ def calibrated_graph(checkpoint: Checkpoint, model: SegmentationModel, size: tup
         graph = SegmenterGraph(model, size, labels, calibration.temperature, offsets if any(offsets) else None)
     # Folding divides by what may be nothing, and multiplies what may be too much.
     require_finite(dict(chain(graph.named_parameters(), graph.named_buffers())), labels, checkpoint.where)
+    if labels.background_id is None:
+        _try(graph, checkpoint.where)
     return graph
+
+
+@torch.inference_mode()
+def _try(graph: SegmenterGraph, where: str) -> None:
+    """Refuse a model whose finite weights overflow: without a background no class can stand for what is not known."""
+    grey = torch.full((1, 3, *_TRIED_AT), 0.5, device=next(graph.model.parameters()).device)
+    logits: Tensor = graph.model.grid_logits(grey).float()
+    if not bool((logits.abs().sum(dim=1) < _MOST).all()):
+        raise CheckpointError(
+            f"{where}: of a grey image its logits are no numbers, or beyond {_MOST:.0f}, and its classes have no "
+            "background to fall back on; its training diverged or the file is damaged: copy it or train it again"
+        )
 
 
 def relative_to(background: int, logits: Tensor, axis: int = 1) -> Tensor:

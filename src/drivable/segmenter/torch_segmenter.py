@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from drivable.checkpoint import Checkpoint
+from drivable.errors import CheckpointError
 from drivable.labels import LabelSet
 from drivable.models.folding import fold, fold_padding
 from drivable.segmenter.batched import check_image, segment_by_size
 from drivable.segmenter.devices import find_device, warn_of_slow_bf16
-from drivable.segmenter.graph import calibrated_graph
+from drivable.segmenter.graph import UNKNOWN_ID, calibrated_graph
 from drivable.segmenter.protocol import Image, LabelMap, Origin, Probabilities
 from drivable.segmenter.recording import Recorder
 
@@ -36,7 +37,8 @@ class TorchSegmenter:
 
     Raises:
         ConfigError: where there is no such device.
-        CheckpointError: where the weights do not fit the model.
+        CheckpointError: where the weights do not fit the model; where classes have no background to fall back on, here
+            and of each image also where logits are no numbers.
 
     Example:
         >>> TorchSegmenter(load_checkpoint(Path("runs/lite/best.safetensors"))).segment(image).shape
@@ -52,6 +54,8 @@ class TorchSegmenter:
         model = fold_padding(fold(checkpoint.build()))
         model = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.graph = calibrated_graph(checkpoint, model, checkpoint.preprocessing.size).to(self.device)
+        # The exported graph has no such answer.
+        self.graph.marks_unknown = checkpoint.labels.background_id is None
         self._recorder = Recorder(self._segment, self.device) if self.device.type == "cuda" else None
 
     @property
@@ -95,12 +99,23 @@ class TorchSegmenter:
         with self._casting():
             pixels = torch.from_numpy(np.ascontiguousarray(image[None])).to(self.device)
             probabilities = self.graph.probabilities(pixels)[0]
-        return np.asarray(probabilities.cpu().numpy(), dtype=np.float32)
+        answer = np.asarray(probabilities.cpu().numpy(), dtype=np.float32)
+        self._require_known(np.isnan(answer))
+        return answer
 
     def _ids(self, images: Image) -> NDArray[np.uint8]:
         pixels = torch.from_numpy(np.ascontiguousarray(images))
         ids = self._recorder(pixels) if self._recorder is not None else self._segment(pixels.to(self.device)).cpu()
-        return np.asarray(ids.numpy(), dtype=np.uint8)
+        answer = np.asarray(ids.numpy(), dtype=np.uint8)
+        self._require_known(answer == UNKNOWN_ID)
+        return answer
+
+    def _require_known(self, are_unknown: NDArray[np.bool_]) -> None:
+        if self.graph.marks_unknown and are_unknown.any():
+            raise CheckpointError(
+                f"{self.checkpoint.where}: of this image its logits are no numbers, and its classes have no background "
+                "to fall back on; its training diverged or the file is damaged: copy it or train it again"
+            )
 
     def _segment(self, pixels: Tensor) -> Tensor:
         with self._casting():
