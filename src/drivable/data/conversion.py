@@ -27,7 +27,7 @@ from drivable.data.destination import place_for, require_names
 from drivable.data.id_files import ids_text, read_ids
 from drivable.data.layouts.road_data import RoadData
 from drivable.data.pictures import Pixels, resize_image, resize_label_map
-from drivable.data.samples import ImageFile, NoImage, Sample, Size
+from drivable.data.samples import ImageFile, NoImage, Sample, Size, require_one_size
 from drivable.errors import ConfigError, DataError, nearest_match
 from drivable.files import refuse_used, written_whole
 from drivable.labels import BDD100K_DRIVABLE, LabelSet
@@ -205,11 +205,6 @@ class Arrays(Writer):
     def add(self, split: str, sample: Sample, label_map: Pixels) -> None:
         """Append picture and ids."""
         image = sample.image.read()
-        if image.shape[:2] != label_map.shape:
-            raise DataError(
-                f"{sample.id}: the mask is {_text(label_map.shape)} and the image {_text(image.shape[:2])} (height x "
-                "width); they must be of one size"
-            )
         if not self.ids and not self.resizes:  # The first that can be read says the size.
             height, width = label_map.shape
             self._start((height, width))
@@ -260,7 +255,7 @@ def convert(
 ) -> list[DataError]:
     """Write all labels in another format; pictures, attributes and split files come along.
 
-    Pictures are copied byte by byte. Labels without pictures are written without.
+    Pictures are copied byte by byte. Where there are only labels, they are written without.
 
     Args:
         data: what to write.
@@ -289,6 +284,7 @@ def convert(
     destination = destination.absolute()
     refuse_used(destination)
     require_names(data)
+    warn_of_orphans(data)
     faults: list[DataError] = []
     left_out: set[str] = set()
     if target in _NO_SPLIT:
@@ -301,6 +297,8 @@ def convert(
                 split = folder or _NO_SPLIT.get(target, "")
                 try:
                     label_map = sample.label.read()
+                    if not isinstance(sample.image, NoImage):
+                        require_one_size(sample.id, label_map.shape, sample.image.size())
                     if skip_broken and writer.picture_folder() and not isinstance(sample.image, NoImage):
                         sample.image.read()  # Copied byte by byte, it would not be seen to be broken.
                     writer.add(split, sample, label_map)
@@ -330,6 +328,17 @@ def warn_of_no_division(data: RoadData) -> None:
             "%s: no division of its own, so all %d images become 'train'; divide them first with: drivable data split",
             data.root,
             len(data.samples[""]),
+        )
+
+
+def warn_of_orphans(data: RoadData) -> None:
+    """Say how many labels are left out since their images are missing."""
+    if data.orphans:
+        _log.warning(
+            "%s: %d labels without their image are left out, the first: %s",
+            data.root,
+            len(data.orphans),
+            data.orphans[0],
         )
 
 

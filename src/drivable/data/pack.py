@@ -16,7 +16,7 @@ from pathlib import Path, PurePath
 
 from PIL import Image
 
-from drivable.data.conversion import warn_of_no_division, write_companions, write_labels_yaml
+from drivable.data.conversion import warn_of_no_division, warn_of_orphans, write_companions, write_labels_yaml
 from drivable.data.destination import place_for, require_names
 from drivable.data.layouts.road_data import RoadData
 from drivable.data.layouts.shards import SHARDS, write_index
@@ -154,6 +154,7 @@ def pack(
         raise OutputError(f"{destination}: is the current folder; name a new one")
     refuse_used(destination)
     require_names(data)
+    warn_of_orphans(data)
     faults: list[DataError] = []
     left_out: set[str] = set()
     warn_of_no_division(data)

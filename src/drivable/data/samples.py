@@ -79,13 +79,22 @@ def read_pair(sample: Sample, at_least: Size | None = None) -> tuple[Pixels, Pix
     """
     image, label_map = sample.image.read(at_least), sample.label.read()
     if image.shape[:2] != label_map.shape:
-        size = sample.image.size() if at_least is not None else image.shape[:2]
-        if size != label_map.shape:
-            raise DataError(
-                f"{sample.id}: the mask is {label_map.shape[0]}x{label_map.shape[1]} and the picture "
-                f"{size[0]}x{size[1]} (height x width); they must be of one size"
-            )
+        require_one_size(sample.id, label_map.shape, sample.image.size() if at_least is not None else image.shape[:2])
     return image, label_map
+
+
+def require_one_size(key: str, label_map: tuple[int, ...], image: tuple[int, ...]) -> None:
+    """Refuse a label map and an image of two sizes, (height, width) each.
+
+    Raises:
+        DataError: there.
+    """
+    if label_map != image:
+        raise DataError(
+            f"{key}: the mask is {label_map[0]}x{label_map[1]} and the picture {image[0]}x{image[1]} (height x width); "
+            "they must be of one size",
+            kind="size-mismatch",
+        )
 
 
 @dataclass(frozen=True)
@@ -158,12 +167,14 @@ class DrawnLabels:
         """Ids (H, W) uint8, of the picture's size where that is the labels' at another scale."""
         size = self.image.size()
         drawn_at = self.frame.size or size
-        try:
-            label_map = self.frame.draw(self.classes, drawn_at, self.rest)
-        except DataError as fault:
-            raise DataError(f"{self.file}, '{self.frame.id}': {fault}") from fault
         # A copy of the pictures may have been shrunk, and shapes stay where they were.
         is_scaled = abs(size[0] * drawn_at[1] - size[1] * drawn_at[0]) < max(drawn_at)
+        try:
+            if not is_scaled and not isinstance(self.image, NoImage):
+                require_one_size(self.frame.id, drawn_at, size)  # Before they are drawn, which may take long.
+            label_map = self.frame.draw(self.classes, drawn_at, self.rest)
+        except DataError as fault:
+            raise DataError(f"{self.file}, '{self.frame.id}': {fault}", kind=fault.kind) from fault
         return resize_label_map(label_map, size) if is_scaled else label_map
 
 

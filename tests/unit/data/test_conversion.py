@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -155,7 +156,7 @@ def test_arrays_take_pairs_of_one_size(source: Path, tmp_path: Path) -> None:
     (first,) = (source / "images").rglob("a.jpg")
     Image.new("RGB", (5, 4)).save(first)
     (fault,) = convert(open_data(source), tmp_path / "out", "npy", skip_broken=True)
-    assert "a: the mask is 36x64 and the image 4x5" in str(fault)
+    assert "a: the mask is 36x64 and the picture 4x5" in str(fault)
 
 
 @pytest.mark.parametrize("target", [*WRITERS, "pack"])
@@ -193,10 +194,37 @@ def test_an_image_that_cannot_be_copied_is_a_fault_of_the_data(source: Path, tmp
     image.unlink()
     image.symlink_to(tmp_path / "nowhere")
     data = open_data(source)
-    with pytest.raises(DataError, match=r"b\.jpg: not readable"):
+    with pytest.raises(DataError, match=r"b\.jpg: no such picture"):
         convert(data, tmp_path / "out", "bdd100k-masks")
     (fault,) = convert(data, tmp_path / "out", "bdd100k-masks", skip_broken=True)
     assert "b.jpg" in str(fault)
+
+
+@pytest.mark.parametrize("size", [(20, 30), (10_000, 10_000)])
+def test_label_files_of_another_size(size: tuple[int, int], source: Path, tmp_path: Path) -> None:
+    convert(open_data(source), tmp_path / "polygons", "bdd100k-polygons")
+    file = tmp_path / "polygons/labels/drivable/polygons/drivable_val.json"
+    frames = json.loads(file.read_text())
+    frames[0]["size"] = {"height": size[0], "width": size[1]}
+    file.write_text(json.dumps(frames))
+    data = open_data(tmp_path / "polygons")
+    with pytest.raises(DataError, match=rf"drivable_val.json, 'a': a: the mask is {size[0]}x{size[1]} and the picture"):
+        convert(data, tmp_path / "out", "folder")
+    assert len(convert(data, tmp_path / "out", "folder", skip_broken=True)) == 1
+    assert sorted(path.stem for path in (tmp_path / "out/masks/val").iterdir()) == ["b", "c", "d"]
+
+
+def test_masks_of_another_size_and_without_images(
+    source: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    Image.new("L", (30, 20), 2).save(source / "labels/drivable/masks/val/a.png")
+    (source / "images/100k/val/b.jpg").unlink()
+    with pytest.raises(DataError, match="a: the mask is 20x30 and the picture 36x64"):
+        convert(open_data(source), tmp_path / "out", "folder")
+    for write in (partial(convert, target="folder"), partial(pack, size=None)):
+        caplog.clear()
+        write(open_data(source), tmp_path / f"{write.func.__name__}", skip_broken=True)
+        assert f"1 labels without their image are left out, the first: {source}" in caplog.text
 
 
 def test_labels_alone_are_converted_without_pictures(source: Path, tmp_path: Path) -> None:

@@ -227,6 +227,25 @@ def test_attributes_that_no_table_holds(text: str, tmp_path: Path) -> None:
         open_data(tmp_path, confirmed=False)
 
 
+@pytest.mark.parametrize("name", ["..-000000.tar", "a\nb-000000.tar"])
+def test_shards_whose_name_is_no_split(name: str, source: Path, tmp_path: Path) -> None:
+    pack(open_data(source), tmp_path / "packed", None, pairs_per_shard=100)
+    shard = next((tmp_path / "packed/shards").glob("*.tar"))
+    shard.rename(shard.with_name(name))
+    (tmp_path / "packed/shards/index.json").unlink()
+    with pytest.raises(DataError, match="split '.*': expected a file name"):
+        open_data(tmp_path / "packed")
+
+
+@pytest.mark.parametrize("name", ["../x", "..", "/x", "a\\b"])
+def test_arrays_whose_ids_are_no_names(name: str, source: Path, tmp_path: Path) -> None:
+    convert(open_data(source), tmp_path / "arrays", "npy")
+    ids = tmp_path / "arrays/ids.txt"
+    ids.write_text(ids.read_text().replace("a\n", f"{name}\n", 1))
+    with pytest.raises(DataError, match=r"ids\.txt: image id '.*': expected a file name"):
+        open_data(tmp_path / "arrays")
+
+
 def test_names_with_dots_have_no_place_in_shards(make_bdd100k: Make, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"'a\.b'"):
         pack(open_data(make_bdd100k(ids=("a.b", "c", "d"))), tmp_path / "packed", None, pairs_per_shard=5)

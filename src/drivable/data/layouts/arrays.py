@@ -10,8 +10,9 @@ from drivable.data.labels_yaml import read_labels_yaml
 from drivable.data.layouts.road_data import RoadData, files_in, own_attributes
 from drivable.data.samples import ArrayImage, ArrayLabels, Sample, open_array
 from drivable.errors import DataError
+from drivable.files import check_name
 from drivable.labels import BDD100K_DRIVABLE
-from drivable.reading import is_named
+from drivable.reading import is_named, reading
 
 
 def open_arrays(root: Path) -> RoadData | None:
@@ -33,6 +34,9 @@ def open_arrays(root: Path) -> RoadData | None:
         labels, convention = said.labels, said.convention
     named = root / "ids.txt"
     keys = read_ids(named) if is_named(named) else [f"{i:0{max(6, len(str(num)))}d}" for i in range(num)]
+    with reading(named):
+        for key in keys:
+            check_name(key, "image id")
     if len(keys) != num:
         raise DataError(f"{named}: {len(keys)} ids for {num} pictures")
     samples = tuple(

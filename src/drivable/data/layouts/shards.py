@@ -76,6 +76,9 @@ def open_shards(root: Path) -> RoadData | None:
     seen: dict[tuple[str, str], Path] = {}
     for tar in tars:
         split = tar.stem.rpartition("-")[0]
+        if split:
+            with reading(tar):
+                check_name(split, "split")
         pairs = parts.setdefault(split, Pairs((), [], []))
         if tar.name in index:
             members = index[tar.name]
