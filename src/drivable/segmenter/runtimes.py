@@ -50,7 +50,8 @@ def first_line(fault: BaseException) -> str:
         'no such layer'
     """
     lines = [line.strip()[:1000] for line in str(fault)[:10_000].splitlines() if line.strip()]
-    told = [line for line in (_PLACE.sub("", line) for line in lines) if line and not line.endswith(":")]
+    # A line that ends in a colon only says where; what follows says what.
+    told = [said for line in lines if not line.endswith(":") and (said := _PLACE.sub("", line))]
     return (told or [type(fault).__name__])[0][:300]
 
 
