@@ -36,9 +36,6 @@ from drivable.segmenter.graph import SegmenterGraph
 
 SIZE = (96, 160)
 
-# Formats whose exports take too long for the fast tests.
-OTHERS = (".xml", ".torchscript", ".pt2")
-
 
 @pytest.fixture(scope="module")
 def checkpoint() -> Checkpoint:
@@ -110,7 +107,8 @@ def test_fast_upsampling_is_judged_by_what_it_costs(
             export_model(checkpoint, tmp_path / "g.torchscript", settings, few)
 
 
-@pytest.mark.parametrize("suffix", [".onnx", *(pytest.param(s, marks=pytest.mark.slow) for s in OTHERS)])
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", [".onnx", ".xml", ".torchscript", ".pt2"])
 @pytest.mark.parametrize("size", [(128, 160), None])
 def test_models_that_leave_the_top_out_are_the_same_everywhere(
     checkpoint: Checkpoint, pictures: LabelledPictures, tmp_path: Path, suffix: str, size: tuple[int, int] | None
@@ -266,7 +264,8 @@ def test_a_file_of_another_tool_or_a_damaged_one_is_refused(exported: Path, tmp_
         load(tmp_path / "none.xml")
 
 
-@pytest.mark.parametrize("suffix", [".onnx", *(pytest.param(s, marks=pytest.mark.slow) for s in OTHERS)])
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", [".onnx", ".xml", ".torchscript", ".pt2"])
 def test_a_file_says_nothing_of_where_it_was_made(
     checkpoint: Checkpoint, pictures: LabelledPictures, tmp_path: Path, suffix: str
 ) -> None:

@@ -18,10 +18,10 @@ DRIVABLE = f"{sys.executable} -m drivable"
     ("command", "code", "told"),
     [
         ("models | head -1", 1, ""),
-        ("--version | true", 1, ""),
-        ("--help | true", 1, ""),
+        pytest.param("--version | true", 1, "", marks=pytest.mark.slow),
+        pytest.param("--help | true", 1, "", marks=pytest.mark.slow),
         ("--version > /dev/full", 1, "drivable: the system answers: No space left on device\n"),
-        ("models >&-", 0, ""),
+        pytest.param("models >&-", 0, "", marks=pytest.mark.slow),
         ("models <&- >&- 2>&-", 0, ""),
     ],
 )
