@@ -19,6 +19,7 @@ from typing import Any, BinaryIO, Literal, Protocol
 import yaml
 
 from drivable.errors import ConfigError, DataError, DrivableError, PlacelessError, one_line
+from drivable.interrupt import stop_asked
 
 # Environment variable to (default, what it bounds).
 LIMITS: Mapping[str, tuple[int, str]] = {
@@ -148,6 +149,7 @@ def reading(
 
     Raises:
         error: where anything fails inside, :class:`MemoryError` and :class:`RecursionError` among it.
+        KeyboardInterrupt: where the user has stopped the command, whatever a parser made of that.
 
     Example:
         >>> with reading("labels.json", DataError, "not readable as JSON"):
@@ -162,6 +164,9 @@ def reading(
     except (error, SettingError):
         raise
     except Exception as fault:
+        # Whoever leaves out broken files would go on after it.
+        if stop_asked():
+            raise KeyboardInterrupt from fault
         said = "nested too deeply" if isinstance(fault, RecursionError) else _said(fault)
         raise error(
             ": ".join(part for part in (str(where), expected, said) if part) + (hint and f"; {hint}")

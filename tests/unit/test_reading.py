@@ -1,12 +1,14 @@
 """The boundary that every reader of other people's files has."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
 from drivable.errors import CheckpointError, ConfigError, DataError, one_line
 from drivable.files import check_name, inside
+from drivable.interrupt import terminated_as_interrupted
 from drivable.reading import (
     LIMITS,
     check_network_size,
@@ -104,6 +106,14 @@ def test_whatever_a_parser_throws_is_the_readers_own_error() -> None:
             raise fault
     with pytest.raises(DataError, match="^as it is$"), reading("a", DataError):
         raise DataError("as it is")
+
+
+def test_what_a_parser_makes_of_a_stop_is_no_broken_file() -> None:
+    with terminated_as_interrupted(), pytest.raises(KeyboardInterrupt), reading("a.png"):
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt as stop:
+            raise RuntimeError("Error calling __set_name__ on 'member' instance") from stop
 
 
 def test_only_regular_files(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from drivable.checkpoint import find_checkpoint, load_checkpoint
 from drivable.export import ExportSettings, LabelledPictures, export_model
-from drivable.interrupt import interrupted_afterwards, terminated_as_interrupted
+from drivable.interrupt import interrupted_afterwards, stop_asked, terminated_as_interrupted
 
 
 @pytest.mark.parametrize(
@@ -52,6 +52,40 @@ def test_what_is_taken_for_an_interrupt_waits_too(number: signal.Signals, interr
     is_ignored = number == signal.SIGINT and interrupt is signal.SIG_IGN
     assert seen == (["ended"] if is_ignored else ["ended", "interrupted"])
     assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
+
+
+def test_a_stop_is_known_as_long_as_the_command_runs() -> None:
+    with terminated_as_interrupted() as whole:
+        with terminated_as_interrupted():
+            assert not stop_asked()
+            # The fault of the block goes before the interrupt that waits for its end.
+            with pytest.raises(ImportError), interrupted_afterwards():
+                signal.raise_signal(signal.SIGINT)
+                raise ImportError("half a module")
+            assert stop_asked()
+        assert stop_asked()
+        assert whole.asked
+    assert not stop_asked()
+
+
+class Dropping:
+    def __del__(self) -> None:
+        signal.raise_signal(signal.SIGHUP)
+
+
+@pytest.mark.parametrize("interrupt", [signal.default_int_handler, signal.SIG_IGN], ids=["", "in the background"])
+def test_an_interrupt_that_python_drops_comes_again(interrupt: Any, capfd: pytest.CaptureFixture[str]) -> None:
+    hook = sys.unraisablehook
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        with terminated_as_interrupted(), pytest.raises(KeyboardInterrupt):
+            Dropping()
+            for _ in range(1000):
+                time.sleep(0.01)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert sys.unraisablehook is hook
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_a_hang_up_that_nohup_ignores_stays_ignored() -> None:
