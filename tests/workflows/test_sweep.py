@@ -1,7 +1,10 @@
 """Studies: one command trains their runs, goes on where it stopped, and shows them side by side."""
 
 import json
+import signal
 import sys
+from collections.abc import Callable
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
@@ -11,9 +14,11 @@ from PIL import Image
 
 from drivable.config import Recipe, load_study
 from drivable.errors import ConfigError, DrivableError
+from drivable.interrupt import terminated_as_interrupted
 from drivable.training import resumed_recipe, sweep, train
 from drivable.training.module import SegmentationTraining
 
+Run = Callable[..., tuple[int, str, str]]
 sweep_module = import_module("drivable.training.sweep")
 
 SET = {
@@ -153,6 +158,67 @@ def test_any_fault_of_a_run_is_its_own(rendered_data: Path, tmp_path: Path, monk
     rows = sweep(study, rendered_data, tmp_path / "out")
     assert [row.fault for row in rows] == ["RuntimeError: sizes differ", "not for these data", "out of memory"]
     assert "RuntimeError: sizes differ" in (tmp_path / "out/study.md").read_text()
+
+
+def pressed_and_made_a_fault() -> None:
+    try:
+        signal.raise_signal(signal.SIGINT)
+    except KeyboardInterrupt as stop:
+        raise RuntimeError("Error calling __set_name__ on 'member' instance") from stop
+
+
+def pressed_and_swallowed() -> None:
+    with suppress(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGTERM)
+
+
+def nothing() -> None:
+    pass
+
+
+@pytest.mark.parametrize(
+    ("before", "at_the_end", "after", "finished"),
+    [
+        (pressed_and_made_a_fault, nothing, nothing, 0),
+        (pressed_and_swallowed, nothing, nothing, 0),
+        # Here the handler of the training has it, and no batch comes after it.
+        (nothing, pressed_and_swallowed, nothing, 1),
+        (nothing, nothing, pressed_and_swallowed, 1),
+    ],
+)
+def test_a_stop_that_a_library_swallows_stops_the_study(
+    rendered_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    before: Callable[[], None], at_the_end: Callable[[], None], after: Callable[[], None], finished: int,
+) -> None:  # fmt: skip
+    begun: list[str] = []
+
+    def trains(recipe: Recipe, folder: Path, resume: bool) -> object:
+        begun.append(folder.name)
+        before()
+        result = train(recipe, folder, resume)
+        after()
+        return result
+
+    monkeypatch.setattr(sweep_module, "train", trains)
+    monkeypatch.setattr(SegmentationTraining, "on_validation_end", lambda _: at_the_end(), raising=False)
+    study = load_study(write_study(tmp_path, runs={"a": {}, "b": {"seed": 2}}))
+    with terminated_as_interrupted(), pytest.raises(KeyboardInterrupt):
+        sweep(study, rendered_data, tmp_path / "out")
+    assert len(begun) == 1
+    assert len(list((tmp_path / "out/runs").glob("*/result.json"))) == finished
+    rows = json.loads((tmp_path / "out/study.json").read_text())["rows"] if finished else []
+    assert [row["run"] for row in rows] == ["a"] * finished
+
+
+def test_a_stopped_study_says_how_to_go_on(
+    run: Run, rendered_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweep_module, "train", lambda *_: pressed_and_made_a_fault())
+    study = write_study(tmp_path, runs={"a": {}, "b": {"seed": 2}})
+    code, _, err = run("sweep", study, "--data", rendered_data, "--out", tmp_path / "out")
+    assert (code, err.strip().splitlines()) == (
+        1, ["study: run 1 of 2, a", "stopped; give the same command again to go on"],
+    )  # fmt: skip
 
 
 def test_a_class_without_a_score_is_a_dash(tmp_path: Path) -> None:

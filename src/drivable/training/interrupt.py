@@ -12,6 +12,7 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.callbacks import Callback
 
+from drivable.interrupt import note_stop, stop_asked
 from drivable.training.run_folder import RunFolder, is_between_steps
 
 
@@ -45,21 +46,27 @@ class StopBetweenBatches(Callback):
         if self.asked:
             raise KeyboardInterrupt
         self.asked = True
+        note_stop()
+
+    @property
+    def _is_due(self) -> bool:
+        # A library may have swallowed the interrupt before the block began.
+        return self.asked or stop_asked()
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_index: int
     ) -> None:
         """Keep the state and stop."""
-        if self.asked and is_between_steps(trainer, batch_index):
+        if self._is_due and is_between_steps(trainer, batch_index):
             self.run_folder.save_state(trainer, within_epoch=True)
             raise KeyboardInterrupt
 
     def on_validation_batch_end(self, *_: Any) -> None:
         """Stop; the validation will be repeated."""
-        if self.asked:
+        if self._is_due:
             raise KeyboardInterrupt
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Stop; the run folder has kept the state."""
-        if self.asked:
+        if self._is_due:
             raise KeyboardInterrupt

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from drivable.config import Recipe, Study, with_data_path
 from drivable.errors import ConfigError, DrivableError, one_line, plot_text
 from drivable.files import make_folder, write_json, write_table, written_whole
+from drivable.interrupt import stop_asked
 from drivable.models.cost import model_cost
 from drivable.training.run_folder import RECIPE, STATE
 from drivable.training.train import resumed_recipe, train
@@ -82,6 +83,7 @@ def sweep(
     Raises:
         ConfigError: where a search is asked for and Optuna is not installed.
         OutputError: where ``out`` is not writable.
+        KeyboardInterrupt: where the user stops it, also where a library made another exception of that.
 
     Example:
         >>> sweep(load_study(Path("configs/studies/losses.yaml")), "bdd100k", Path("runs/studies"))
@@ -91,6 +93,9 @@ def sweep(
     for row in _searched(study, data_path, out, on_run) if study.search else _listed(study, data_path, out, on_run):
         rows.append(row)
         _write(study, rows, out)
+        # Came after the last batch, or was swallowed by a library.
+        if stop_asked():
+            raise KeyboardInterrupt
     return rows
 
 
@@ -148,13 +153,14 @@ def _searched(
 
 def _trained(name: str, changes: dict[str, Any], recipe: Recipe, out: Path) -> StudyRow:
     folder = out / "runs" / _fingerprint(recipe)
-    row = StudyRow(name, changes, folder)
     if not (folder / RESULT).is_file():
         can_resume = (folder / RECIPE).is_file() and (folder / STATE).is_file()
         try:
             result = train(resumed_recipe(folder, recipe.data.path) if can_resume else recipe, folder, can_resume)
         # Everything: the other runs may have hours of work before them, and this one's row says what happened.
         except Exception as fault:
+            if stop_asked():
+                raise KeyboardInterrupt from fault
             said = str(fault) if isinstance(fault, DrivableError) else f"{type(fault).__name__}: {one_line(fault)}"
             _log.warning("run %s failed: %s", name, said)
             _log.debug("run %s", name, exc_info=True)
@@ -168,7 +174,7 @@ def _trained(name: str, changes: dict[str, Any], recipe: Recipe, out: Path) -> S
             "GMACs": round(cost.gmacs, 2),
         }
         write_json(folder / RESULT, values)
-    return StudyRow(name, changes, folder, json.loads((folder / RESULT).read_text(encoding="utf-8")), row.fault)
+    return StudyRow(name, changes, folder, json.loads((folder / RESULT).read_text(encoding="utf-8")))
 
 
 def _loss_of(epoch: dict[str, float]) -> float:
