@@ -118,3 +118,28 @@ def test_a_killed_process_leaves_no_label_maps(rendered_data: Path, tmp_path: Pa
         process.send_signal(signal.SIGKILL)
     process.wait()
     assert [entry.name for entry in tmp_path.iterdir() if "labels" in entry.name] == []
+
+
+ENDS_A_WORKER = """
+import multiprocessing, sys, tempfile
+from pathlib import Path
+from drivable.data import EpochSampler, RoadDataset, RoadLoader, open_data
+dataset = RoadDataset(open_data(sys.argv[1]).all_samples, (18, 32))
+loader = RoadLoader(dataset, 1, EpochSampler(len(dataset), seed=0, shuffle=False), num_workers=1)
+next(iter(loader))
+print(*(entry.name for entry in Path(tempfile.gettempdir()).iterdir() if entry.name.startswith("pymp")))
+for worker in multiprocessing.active_children():
+    worker.terminate()
+    worker.join()
+"""
+
+
+def test_a_terminated_worker_leaves_no_folder(rendered_data: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", ENDS_A_WORKER, str(rendered_data)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
+    assert len(done.stdout.split()) == 1, done.stderr
+    assert [entry.name for entry in tmp_path.iterdir() if entry.name.startswith("pymp")] == []

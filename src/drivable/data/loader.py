@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from multiprocessing.util import get_temp_dir
 from typing import Any
 
 import numpy as np
@@ -128,6 +129,9 @@ class RoadLoader(DataLoader[Batch]):
         self._num_done, self._start = self._start, 0
         self.order.num_skipped = self._num_done * (self.batch_size or 1)
         try:
+            if self.num_workers:
+                # Workers use this process's, which is cleared away in order; that of a worker that is terminated stays.
+                get_temp_dir()
             batches = super().__iter__()
         except OSError as fault:
             raise DataError(
