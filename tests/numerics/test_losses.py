@@ -7,7 +7,7 @@ import torch
 
 from drivable.config.recipe import CrossEntropySpec, DiceSpec
 from drivable.errors import ConfigError
-from drivable.losses import LOSSES, SummedLoss, cross_entropy, dice, focal, tversky
+from drivable.losses import LOSSES, SummedLoss, boundary, cross_entropy, dice, focal, tversky
 
 IGNORE = 255
 
@@ -43,6 +43,28 @@ def test_tversky_by_hand() -> None:
 
 def test_tversky_with_equal_halves_is_dice(batch: tuple[torch.Tensor, torch.Tensor]) -> None:
     assert torch.allclose(tversky(*batch, IGNORE, alpha=0.5, beta=0.5, smooth=0.5), dice(*batch, IGNORE, smooth=1.0))
+
+
+@pytest.mark.parametrize("width", [1, 2])
+def test_boundary_is_cross_entropy_near_another_class(width: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 3, 9, 11, generator=generator)
+    label_maps = torch.zeros(2, 9, 11, dtype=torch.uint8)
+    label_maps[0, 6:, :4], label_maps[0, 5:, 7:], label_maps[1, :2] = (
+        1,
+        2,
+        IGNORE,
+    )  # In the second no class meets another.
+    label_maps[0, 0, 0] = IGNORE
+    by_pixel = torch.nn.functional.cross_entropy(logits, label_maps.long(), ignore_index=IGNORE, reduction="none")
+    near = []
+    for n, row, column in (label_maps != IGNORE).nonzero().tolist():
+        around = label_maps[n, max(0, row - width) : row + width + 1, max(0, column - width) : column + width + 1]
+        if ((around != IGNORE) & (around != label_maps[n, row, column])).any():
+            near.append(by_pixel[n, row, column])
+    assert 0 < len(near) < 99
+    assert boundary(logits, label_maps, IGNORE, width).item() == pytest.approx(torch.stack(near).mean().item())
+    assert boundary(logits[1:], label_maps[1:], IGNORE, width).item() == 0
 
 
 def test_focal_without_focus_is_cross_entropy(batch: tuple[torch.Tensor, torch.Tensor]) -> None:

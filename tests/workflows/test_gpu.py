@@ -10,9 +10,11 @@ from drivable.benchmark import Settings, benchmark, open_contender
 from drivable.checkpoint import find_checkpoint, load_checkpoint
 from drivable.config import load_recipe
 from drivable.data.rendered import render, sample_scene
+from drivable.models import build_model, default_spec
 from drivable.segmenter import TorchSegmenter
 from drivable.segmenter.recording import Recorder
 from drivable.training import train
+from drivable.training.recording import ReplayedNetwork
 
 pytestmark = [
     pytest.mark.gpu,
@@ -55,6 +57,30 @@ def test_few_recordings_are_kept() -> None:
             entry = torch.full((2, length), value, dtype=torch.uint8)
             assert recorder(entry).tolist() == [value * length] * 2
     assert [shape[1] for shape in recorder._recordings] == [4, 5, 6, 7]
+
+
+@pytest.mark.parametrize("is_mixed", [False, True])
+def test_a_replayed_network_learns_as_one_that_is_launched(is_mixed: bool) -> None:
+    losses: list[list[float]] = []
+    for replays in (False, True):
+        torch.manual_seed(0)
+        model = build_model(default_spec("lite"), 3).cuda().train()
+        model.decoder.dropout.p = 0.0  # type: ignore[union-attr]
+        network = ReplayedNetwork(model) if replays else model
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+        losses.append([])
+        for step in range(12):
+            size = (64, 96) if step < 8 else (96, 128)
+            images = torch.rand(4, 3, *size, generator=torch.Generator().manual_seed(step)).cuda()
+            with torch.autocast("cuda", torch.bfloat16, is_mixed):
+                loss = torch.nn.functional.cross_entropy(network(images).float(), (images.mean(dim=1) * 3).long())
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses[-1].append(loss.item())
+        assert int(model.backbone.stem.bn.num_batches_tracked) == 12  # type: ignore[union-attr]
+    assert losses[0] == pytest.approx(losses[1], rel=0.02)
+    assert losses[0][-1] < losses[0][0]
 
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "16-mixed"])

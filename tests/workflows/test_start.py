@@ -1,5 +1,6 @@
 """Going on from a trained model: its weights, its answers, what is left of it."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -94,3 +95,16 @@ def test_weights_that_are_no_numbers_here_are_no_start(values: torch.Tensor, sai
     with pytest.raises(CheckpointError, match=said):
         start_from(model, faulty)
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+
+
+def test_images_of_an_attribute_are_seen_more_often(rendered_data: Path, tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    shutil.copytree(rendered_data, root)
+    ids = [path.stem for path in sorted((root / "images").rglob("*")) if path.is_file() and path.parent.name == "train"]
+    (root / "attributes.csv").write_text("id,weather\n" + "".join(f"{key},snowy\n" for key in ids[:4]))
+    once = train(one_epoch(root, "training.batch_size=4"), tmp_path / "once").history[-1]["step"]
+    changes = ("training.batch_size=4", "data.repeat={weather: {snowy: 3}}")
+    assert train(one_epoch(root, *changes), tmp_path / "more").history[-1]["step"] == once + 2
+    with pytest.raises(ConfigError, match="no training picture .* has weather 'foggy'; the attributes have .*snowy"):
+        train(one_epoch(root, "data.repeat={weather: {foggy: 3}}"), tmp_path / "none")
+    assert not (tmp_path / "none").exists()

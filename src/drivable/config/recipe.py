@@ -61,6 +61,12 @@ class DataSpec(Section):
         default=None, description="Null for the one that the backbone's published weights were trained with."
     )
     num_workers: int = Field(default=2, ge=0, le=1024)
+    repeat: dict[str, dict[str, Annotated[int, Field(ge=1, le=100)]]] = Field(
+        default={},
+        max_length=16,
+        description="How often an epoch has a training image, by attribute and value, such as {weather: {snowy: 2}}; "
+        "the most where several fit.",
+    )
 
     @field_validator("ids", mode="before")
     @classmethod
@@ -131,7 +137,14 @@ class TverskySpec(_LossTerm):
     smooth: float = Field(default=1.0, ge=0)
 
 
-LossSpec = Annotated[CrossEntropySpec | FocalSpec | DiceSpec | TverskySpec, Field(discriminator="name")]
+class BoundarySpec(_LossTerm):
+    """Cross entropy of the pixels within ``width`` pixels of a border between classes."""
+
+    name: Literal["boundary"] = "boundary"
+    width: int = Field(default=3, ge=1, le=64)
+
+
+LossSpec = Annotated[CrossEntropySpec | FocalSpec | DiceSpec | TverskySpec | BoundarySpec, Field(discriminator="name")]
 
 
 class OptimizerSpec(Section):
@@ -238,6 +251,11 @@ class TrainingSpec(Section):
     accumulate_batches: Count = 1
     gradient_clip_norm: float | None = Field(default=None, gt=0)
     channels_last: bool = True
+    cuda_graphs: bool = Field(
+        default=True,
+        description="On one CUDA device, record the network's kernels and replay them for every batch; not with "
+        "accumulate_batches or deep_supervision.",
+    )
     accelerator: Literal["auto", "cpu", "gpu", "mps"] = "auto"
     devices: Annotated[int, Field(ge=-1, le=1_000_000)] | Literal["auto"] = "auto"
     num_nodes: Count = 1

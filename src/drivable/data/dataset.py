@@ -18,7 +18,8 @@ from drivable.data.pictures import Pixels
 from drivable.data.samples import Sample, Size, read_pair
 from drivable.errors import DataError
 
-Draw = tuple[int, int]
+# (epoch, index, which time of the picture's in this epoch)
+Draw = tuple[int, int, int]
 
 
 class Batch(TypedDict):
@@ -35,8 +36,8 @@ class Batch(TypedDict):
 class RoadDataset(Dataset[Batch]):
     """Read, check, change at random and resize samples.
 
-    An item is asked for by (epoch, index). Its random changes depend on that and the seed alone, so they are the
-    same in any number of worker processes and after a restart.
+    An item is asked for by (epoch, index, time), since an epoch may have it several times. Its random changes depend on
+    that and the seed alone, so they are the same in any number of worker processes and after a restart.
 
     Args:
         samples: what to read.
@@ -46,7 +47,7 @@ class RoadDataset(Dataset[Batch]):
         size_of_epoch: (height, width) of the items of an epoch, where that is not always ``size``.
 
     Example:
-        >>> RoadDataset(select_split(open_data("bdd100k"), "val"), (180, 320))[0, 0]["images"].shape
+        >>> RoadDataset(select_split(open_data("bdd100k"), "val"), (180, 320))[0, 0, 0]["images"].shape
         torch.Size([3, 180, 320])
     """
 
@@ -69,11 +70,11 @@ class RoadDataset(Dataset[Batch]):
         return len(self.samples)
 
     def __getitem__(self, draw: Draw) -> Batch:
-        epoch, index = draw
+        epoch, index, time = draw
         size = self.size if self.size_of_epoch is None else self.size_of_epoch(epoch)
         change = Change()
         if self.augmentation is not None:
-            change = draw_change(self.augmentation, size, np.random.default_rng((self.seed, epoch, index)))
+            change = draw_change(self.augmentation, size, np.random.default_rng((self.seed, epoch, index, time)))
         image, label_map = self._read(index, change.least_size(size))
         image, label_map = change.apply(image, label_map, size)
         return Batch(

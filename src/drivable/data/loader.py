@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from multiprocessing.util import get_temp_dir
 from typing import Any
 
@@ -62,14 +62,26 @@ class EpochSampler(Sampler[Draw]):
         rank: this process of several that share the pictures.
         num_processes: how many share them. With ``shuffle`` all get the same number, some pictures twice; without,
             every picture comes once, since a validation must not count one twice.
+        repeats: how often an epoch has each picture, once where not given.
 
     Example:
         >>> list(EpochSampler(3, seed=0, shuffle=False))
-        [(0, 0), (0, 1), (0, 2)]
+        [(0, 0, 0), (0, 1, 0), (0, 2, 0)]
     """
 
-    def __init__(self, num_samples: int, seed: int, shuffle: bool, rank: int = 0, num_processes: int = 1) -> None:
-        self.num_samples = num_samples
+    def __init__(
+        self,
+        num_samples: int,
+        seed: int,
+        shuffle: bool,
+        rank: int = 0,
+        num_processes: int = 1,
+        repeats: Sequence[int] | None = None,
+    ) -> None:
+        times = np.ones(num_samples, dtype=np.int64) if repeats is None else np.array(repeats, dtype=np.int64)
+        self._indices = np.repeat(np.arange(num_samples), times)
+        # Which of a picture's times it is.
+        self._copies = np.arange(len(self._indices)) - np.repeat(times.cumsum() - times, times)
         self.seed = seed
         self.shuffle = shuffle
         self.rank = rank
@@ -83,16 +95,16 @@ class EpochSampler(Sampler[Draw]):
 
     def __len__(self) -> int:
         if self.shuffle:
-            return -(-self.num_samples // self.num_processes)
-        return len(range(self.rank, self.num_samples, self.num_processes))
+            return -(-len(self._indices) // self.num_processes)
+        return len(range(self.rank, len(self._indices), self.num_processes))
 
     def __iter__(self) -> Iterator[Draw]:
-        order = np.arange(self.num_samples)
+        order = np.arange(len(self._indices))
         if self.shuffle:
-            order = np.random.default_rng((self.seed, self.epoch)).permutation(self.num_samples)
+            order = np.random.default_rng((self.seed, self.epoch)).permutation(len(order))
             order = np.resize(order, len(self) * self.num_processes)
-        for index in order[self.rank :: self.num_processes][self.num_skipped :].tolist():
-            yield self.epoch, index
+        for place in order[self.rank :: self.num_processes][self.num_skipped :]:
+            yield self.epoch, int(self._indices[place]), int(self._copies[place])
 
 
 class RoadLoader(DataLoader[Batch]):

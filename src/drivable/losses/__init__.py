@@ -14,16 +14,18 @@ from torch import Tensor, nn
 
 from drivable.config.recipe import CrossEntropySpec, FocalSpec, LossSpec
 from drivable.errors import ConfigError
+from drivable.losses.boundary import boundary
 from drivable.losses.cross_entropy import cross_entropy, focal
 from drivable.losses.overlap import dice, tversky
 
-__all__ = ["LOSSES", "SummedLoss", "class_weights_from_shares", "cross_entropy", "dice", "focal", "tversky"]
+__all__ = ["LOSSES", "SummedLoss", "boundary", "class_weights_from_shares", "cross_entropy", "dice", "focal", "tversky"]
 
 LOSSES: dict[str, Callable[..., Tensor]] = {
     "cross_entropy": cross_entropy,
     "focal": focal,
     "dice": dice,
     "tversky": tversky,
+    "boundary": boundary,
 }
 
 

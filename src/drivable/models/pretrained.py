@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from drivable.errors import CheckpointError, one_line
 from drivable.models.finite import misfit, require_finite
+from drivable.models.pruning import narrowed
 from drivable.models.weight_names import lite_names, mit_name, resnet_name
 from drivable.reading import reading, require_regular, require_stored
 
@@ -30,8 +31,8 @@ def load_backbone_weights(backbone: nn.Module, name: str, source: str) -> None:
     """Load published weights into a backbone.
 
     Names of torchvision, timm, transformers, the authors' own code and this package's checkpoints are understood; a
-    classifier or a decoder in the file is left out, and anything else that does not fit is an error. Nothing in a file
-    is executed.
+    classifier or a decoder in the file is left out, and anything else that does not fit is an error. Where a lite's
+    hidden channels are fewer than in the file, the most important ones are taken. Nothing in a file is executed.
 
     Args:
         backbone: whose parameters and statistics are replaced, all of them or, on an error, none.
@@ -60,8 +61,10 @@ def load_backbone_weights(backbone: nn.Module, name: str, source: str) -> None:
             ours = translate(published)
             if ours is not None:
                 weights.update(_split_key_value(ours, tensor))
-        _check(backbone, weights, path, name)
         own = backbone.state_dict()
+        if name.startswith("lite"):
+            weights = narrowed(weights, own)
+        _check(backbone, weights, path, name)
         # As they will be: what is a number in float64 may be none in float32.
         weights = {key: tensor.to(own[key].dtype) for key, tensor in weights.items() if key in own}
         require_finite(weights, None, str(path))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
@@ -34,7 +36,7 @@ def prune_hidden(model: SegmentationModel, spec: LiteSpec, share: float) -> tupl
         >>> smaller, spec = prune_hidden(model, LiteSpec(), 0.3)
     """
     weights = model.state_dict()
-    blocks = [name.removesuffix(".expand.conv.weight") for name in weights if name.endswith(".expand.conv.weight")]
+    blocks = _blocks(weights)
     importances = [_importance(weights, block) for block in blocks]
     relative = torch.cat([importance / importance.mean() for importance in importances])
     largest_removed = relative.sort().values[max(0, int(share * len(relative)) - 1)]
@@ -44,12 +46,8 @@ def prune_hidden(model: SegmentationModel, spec: LiteSpec, share: float) -> tupl
         num_wanted = int((importance / importance.mean() > largest_removed).sum())
         least = max(_GROUP, int(_LEAST_SHARE * len(importance)))
         width = min(len(importance), -(-max(num_wanted, least) // _GROUP) * _GROUP)
-        kept = importance.topk(width).indices.sort().values
         widths.append(width)
-        for name, tensor in weights.items():
-            if name.startswith((f"{block}.expand.", f"{block}.depthwise.")) and tensor.ndim > 0:
-                left[name] = tensor[kept]
-        left[f"{block}.project.conv.weight"] = weights[f"{block}.project.conv.weight"][:, kept]
+        left |= _left_of(weights, block, importance, width)
     smaller_spec = spec.model_copy(update={"hidden_channels": tuple(widths)})
     normalization = type(spec).published_normalization
     smaller = build_lite(smaller_spec, int(weights["decoder.classify.weight"].shape[0]), normalization)
@@ -58,7 +56,44 @@ def prune_hidden(model: SegmentationModel, spec: LiteSpec, share: float) -> tupl
     return smaller.train(model.training), smaller_spec
 
 
-def _importance(weights: dict[str, Tensor], block: str) -> Tensor:
+def narrowed(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Published weights for a backbone whose blocks are narrower: of each, the hidden channels that matter most.
+
+    Args:
+        weights: of an EfficientNet-Lite, by our names; left as they are.
+        own: the backbone's weights, whose widths are wanted.
+
+    Returns:
+        The weights; those of blocks that are as wide, or less, are as they were.
+
+    Example:
+        >>> backbone.load_state_dict(narrowed(published, backbone.state_dict()))
+    """
+    left = dict(weights)
+    for block in _blocks(own):
+        width = len(own[f"{block}.expand.conv.weight"])
+        if f"{block}.expand.conv.weight" in weights and len(weights[f"{block}.expand.conv.weight"]) > width:
+            left |= _left_of(weights, block, _importance(weights, block), width)
+    return left
+
+
+def _blocks(weights: Mapping[str, Tensor]) -> list[str]:
+    return [name.removesuffix(".expand.conv.weight") for name in weights if name.endswith(".expand.conv.weight")]
+
+
+def _left_of(weights: Mapping[str, Tensor], block: str, importance: Tensor, width: int) -> dict[str, Tensor]:
+    """What a block's weights are with its most important hidden channels alone."""
+    kept = importance.topk(width).indices.sort().values
+    left = {
+        name: tensor[kept]
+        for name, tensor in weights.items()
+        if name.startswith((f"{block}.expand.", f"{block}.depthwise.")) and tensor.ndim > 0
+    }
+    left[f"{block}.project.conv.weight"] = weights[f"{block}.project.conv.weight"][:, kept]
+    return left
+
+
+def _importance(weights: Mapping[str, Tensor], block: str) -> Tensor:
     """(hidden channels,)."""
     squares = torch.zeros_like(weights[f"{block}.expand.bn.weight"])
     for layer in ("expand", "depthwise"):
@@ -69,5 +104,5 @@ def _importance(weights: dict[str, Tensor], block: str) -> Tensor:
     return (squares + weights[f"{block}.project.conv.weight"].flatten(1).square().sum(dim=0)).sqrt()
 
 
-def _scale(weights: dict[str, Tensor], norm: str) -> Tensor:
+def _scale(weights: Mapping[str, Tensor], norm: str) -> Tensor:
     return weights[f"{norm}.weight"] / (weights[f"{norm}.running_var"] + 1e-3).sqrt()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -11,6 +11,9 @@ from torch.nn import functional as F
 from drivable.losses import SummedLoss
 from drivable.models import SegmentationModel
 from drivable.models.resizing import resize
+from drivable.training.recording import ReplayedNetwork
+
+Size = tuple[int, int]
 
 
 class AveragedTeacher:
@@ -24,6 +27,8 @@ class AveragedTeacher:
         temperature: T, above 0; higher values make more of the classes that it thinks unlikely.
         sizes: (height, width) of the copies; ``None`` is the picture's own.
         flips: whether each copy is seen from left to right too.
+        replays: whether models on a CUDA device are recorded and replayed, see
+            :class:`~drivable.training.recording.ReplayedNetwork`.
 
     Example:
         >>> AveragedTeacher([model], 2.0, (None, (320, 576)), flips=True)(images).shape
@@ -34,13 +39,16 @@ class AveragedTeacher:
         self,
         models: Sequence[SegmentationModel],
         temperature: float,
-        sizes: Sequence[tuple[int, int] | None] = (None,),
+        sizes: Sequence[Size | None] = (None,),
         flips: bool = False,
+        replays: bool = False,
     ) -> None:
         self.models = list(models)
         self.temperature = temperature
         self.sizes = tuple(sizes)
         self.flips = flips
+        self.replays = replays
+        self._recordings: dict[tuple[int, Size | None], ReplayedNetwork] = {}
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
@@ -48,16 +56,19 @@ class AveragedTeacher:
         answers = []
         for size in self.sizes:
             view = images if size is None or size == images.shape[-2:] else resize(images, size, antialias=True)
-            for model in self.models:
+            for place, model in enumerate(self.models):
                 model.to(images.device)
-                answers.append(self._probabilities(model, view, images))
+                network: Callable[[Tensor], Tensor] = model
+                if self.replays and images.is_cuda:
+                    network = self._recordings.setdefault((place, size), ReplayedNetwork(model))
+                answers.append(self._probabilities(network, view, images))
                 if self.flips:
-                    answers.append(self._probabilities(model, view.flip(-1), images).flip(-1))
+                    answers.append(self._probabilities(network, view.flip(-1), images).flip(-1))
         return torch.stack(answers).mean(dim=0)
 
-    def _probabilities(self, model: SegmentationModel, view: Tensor, images: Tensor) -> Tensor:
+    def _probabilities(self, network: Callable[[Tensor], Tensor], view: Tensor, images: Tensor) -> Tensor:
         height, width = images.shape[-2:]
-        logits = resize(model(view).float(), (height, width))
+        logits = resize(network(view).float(), (height, width))
         return F.softmax(logits / self.temperature, dim=1)
 
 
@@ -85,11 +96,11 @@ class DistillationStep:
         self.ignore_id = ignore_id
 
     def __call__(
-        self, model: SegmentationModel, images: Tensor, label_maps: Tensor
+        self, network: Callable[[Tensor], Tensor], images: Tensor, label_maps: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """See :class:`~drivable.training.steps.TrainingStep`."""
         soft = self.teacher(images)
-        logits = model(images)
+        logits = network(images)
         from_labels = self.loss(logits, label_maps)
         from_teacher = self._divergence(logits, soft, label_maps != self.ignore_id)
         total = (1 - self.share) * from_labels + self.share * from_teacher

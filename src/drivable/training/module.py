@@ -23,8 +23,9 @@ from drivable.metrics import ConfusionMatrix, Scores, compute_scores
 from drivable.models import SegmentationModel
 from drivable.segmenter.graph import most_probable, relative_to
 from drivable.training.optimization import build_optimizer, build_schedule, set_position
+from drivable.training.recording import ReplayedNetwork
 from drivable.training.state import Position, check_optimizer, describe_run
-from drivable.training.steps import build_step
+from drivable.training.steps import Network, build_step
 
 _log = logging.getLogger(__name__)
 
@@ -84,6 +85,7 @@ class SegmentationTraining(L.LightningModule):
         self.loss = loss
         self.train_ids = train_ids
         self.step = build_step(recipe, loss, labels)
+        self._replayed: ReplayedNetwork | None = None
         self.confusion = ConfusionMatrix(labels.num_classes, labels.ignore_id)
         self.val_scores: Scores | None = None
         decay = recipe.training.ema_decay
@@ -143,7 +145,7 @@ class SegmentationTraining(L.LightningModule):
         # In a crop there may be road where in a whole picture there is sky.
         label_maps[:, : -self.model.num_seen(label_maps.shape[1])] = self.labels.ignore_id
         try:
-            loss, logs = self.step(self.model, images, label_maps)
+            loss, logs = self.step(self._trained_network(), images, label_maps)
         except ValueError as fault:
             # Torch's own words for a layer that has one value per channel, and so no deviation.
             if "more than 1 value per channel" not in str(fault):
@@ -167,6 +169,20 @@ class SegmentationTraining(L.LightningModule):
         self._num_summed += len(images)
         self.log("learning_rate", _rate(self.trainer.optimizers[0]), on_step=True, on_epoch=False)
         return loss
+
+    def _trained_network(self) -> Network:
+        training = self.recipe.training
+        can_replay = (
+            training.cuda_graphs
+            and self.device.type == "cuda"
+            and self.trainer.world_size == training.accumulate_batches == 1
+            and training.step != "deep_supervision"
+        )
+        if not can_replay:
+            return self.model
+        if self._replayed is None:
+            self._replayed = ReplayedNetwork(self.model)
+        return self._replayed
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Step, then average the weights."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from torch import Tensor
@@ -16,12 +17,14 @@ from drivable.models.folding import fold, fold_padding
 from drivable.training.distillation import AveragedTeacher, DistillationStep
 
 Logs = dict[str, Tensor]
+# Images (N, 3, H, W) in [0, 1] -> logits (N, K, H, W): a model, or the recording of one.
+Network = Callable[[Tensor], Tensor]
 
 
 class TrainingStep(Protocol):
     """How a batch becomes a loss."""
 
-    def __call__(self, model: SegmentationModel, images: Tensor, label_maps: Tensor) -> tuple[Tensor, Logs]:
+    def __call__(self, network: Network, images: Tensor, label_maps: Tensor) -> tuple[Tensor, Logs]:
         """Images (N, 3, H, W) in [0, 1] and ids (N, H, W) in; scalar loss and what to log beside it out."""
         ...
 
@@ -32,9 +35,9 @@ class PlainStep:
     def __init__(self, loss: SummedLoss) -> None:
         self.loss = loss
 
-    def __call__(self, model: SegmentationModel, images: Tensor, label_maps: Tensor) -> tuple[Tensor, Logs]:
+    def __call__(self, network: Network, images: Tensor, label_maps: Tensor) -> tuple[Tensor, Logs]:
         """See :class:`TrainingStep`."""
-        return self.loss(model(images), label_maps), {}
+        return self.loss(network(images), label_maps), {}
 
 
 class DeepSupervisionStep:
@@ -49,9 +52,10 @@ class DeepSupervisionStep:
         self.loss = loss
         self.main_share = main_share
 
-    def __call__(self, model: SegmentationModel, images: Tensor, label_maps: Tensor) -> tuple[Tensor, Logs]:
+    def __call__(self, network: Network, images: Tensor, label_maps: Tensor) -> tuple[Tensor, Logs]:
         """See :class:`TrainingStep`."""
-        logits = model.training_logits(images)
+        assert isinstance(network, SegmentationModel)
+        logits = network.training_logits(images)
         assert logits.auxiliary is not None
         main, auxiliary = self.loss(logits.main, label_maps), self.loss(logits.auxiliary, label_maps)
         total = self.main_share * main + (1 - self.main_share) * auxiliary
@@ -71,6 +75,7 @@ def build_step(recipe: Recipe, loss: SummedLoss, labels: LabelSet) -> TrainingSt
             recipe.training.teacher_temperature,
             recipe.training.teacher_sizes or (None,),
             recipe.training.teacher_flip,
+            recipe.training.cuda_graphs,
         )
         return DistillationStep(loss, averaging, recipe.training.teacher_share, labels.ignore_id)
     if recipe.training.step == "deep_supervision":

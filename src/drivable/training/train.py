@@ -6,6 +6,7 @@ import logging
 import math
 import sys
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -103,6 +104,7 @@ def train(recipe: Recipe, folder: Path, resume: bool = False, skip_broken: bool 
     """
     data, samples, num_broken = _open_splits(recipe, skip_broken)
     labels = _labels(recipe, data)
+    repeats = _repeats(recipe, data, samples["train"])
     is_first = getattr(rank_zero_only, "rank", 0) == 0  # The others of a run on several devices follow.
     if is_first and not resume:
         refuse_begun(folder)
@@ -132,7 +134,7 @@ def train(recipe: Recipe, folder: Path, resume: bool = False, skip_broken: bool 
                 if trainer.is_global_zero:
                     _write_recipe(folder, recipe, trainer)
                 with stop.listening():
-                    _fit(trainer, run_folder, module, recipe, samples, folder / STATE if resume else None)
+                    _fit(trainer, run_folder, module, recipe, samples, repeats, folder / STATE if resume else None)
             except BaseException as fault:
                 # Nothing to keep before the first step; nothing to go on from where no epoch ended and each resumption
                 # would come to the same loss.
@@ -220,6 +222,21 @@ def _labels(recipe: Recipe, data: RoadData) -> LabelSet:
             "'labels' out of the recipe to take the data's"
         )
     return labels
+
+
+def _repeats(recipe: Recipe, data: RoadData, samples: Sequence[Sample]) -> list[int]:
+    """How often an epoch has each training picture."""
+    wanted = recipe.data.repeat
+    attributes = [data.attributes.get(sample.id, {}) for sample in samples]
+    for name, times in wanted.items():
+        known = Counter(value for said in attributes if (value := said.get(name)) is not None)
+        for value in times:
+            if value not in known:
+                raise ConfigError(
+                    f"data.repeat: no training picture of {data.root} has {name} '{value}'; the attributes have "
+                    f"{one_line(sorted(known)) if known else f'no {name}'}"
+                )
+    return [max((wanted[name].get(said.get(name, ""), 1) for name in wanted), default=1) for said in attributes]
 
 
 def _require_classes(samples: dict[str, Sequence[Sample]], labels: LabelSet, model: SegmentationModel) -> None:
@@ -317,9 +334,13 @@ def _fit(
     module: SegmentationTraining,
     recipe: Recipe,
     samples: dict[str, Sequence[Sample]],
+    repeats: Sequence[int],
     state: Path | None,
 ) -> None:
-    loaders = {split: _loader(members, recipe, trainer, trains=split == "train") for split, members in samples.items()}
+    loaders = {
+        "train": _loader(samples["train"], recipe, trainer, repeats),
+        "val": _loader(samples["val"], recipe, trainer),
+    }
     try:
         trainer.fit(module, loaders["train"], loaders["val"], ckpt_path=state, weights_only=True)
         if run_folder.validated_step != trainer.global_step:
@@ -363,11 +384,14 @@ class _Patience(EarlyStopping):
             trainer.should_stop = True
 
 
-def _loader(samples: Sequence[Sample], recipe: Recipe, trainer: L.Trainer, trains: bool) -> RoadLoader:
+def _loader(
+    samples: Sequence[Sample], recipe: Recipe, trainer: L.Trainer, repeats: Sequence[int] | None = None
+) -> RoadLoader:
+    trains = repeats is not None
     augmentation = recipe.augmentation if trains else None
     size_of_epoch = recipe.training_size if trains else None
     dataset = RoadDataset(samples, recipe.data.size, augmentation, recipe.seed, size_of_epoch)
-    sampler = EpochSampler(len(dataset), recipe.seed, trains, trainer.global_rank, trainer.world_size)
+    sampler = EpochSampler(len(dataset), recipe.seed, trains, trainer.global_rank, trainer.world_size, repeats)
     return RoadLoader(dataset, recipe.training.batch_size, sampler, recipe.data.num_workers)
 
 

@@ -25,7 +25,7 @@ Make = Callable[..., Path]
 
 
 def test_items_have_one_size(make_bdd100k: Make) -> None:
-    item = RoadDataset(open_data(make_bdd100k()).all_samples, (18, 32))[0, 2]
+    item = RoadDataset(open_data(make_bdd100k()).all_samples, (18, 32))[0, 2, 0]
     assert item["images"].shape == (3, 18, 32)
     assert item["images"].dtype == torch.uint8
     assert item["label_maps"].unique().tolist() == [0, 1, 2]
@@ -136,7 +136,7 @@ def test_an_item_depends_on_seed_epoch_and_index_alone(make_bdd100k: Make) -> No
     spec = AugmentationSpec(flip=0.5, scale_crop=(0.3, 1.0), brightness=0.3, blur=0.5)
 
     def item(seed: int, epoch: int) -> torch.Tensor:
-        return RoadDataset(samples, (36, 64), spec, seed)[epoch, 1]["label_maps"]
+        return RoadDataset(samples, (36, 64), spec, seed)[epoch, 1, 0]["label_maps"]
 
     assert torch.equal(item(1, 0), item(1, 0))
     assert not torch.equal(item(1, 0), item(1, 1))
@@ -152,7 +152,7 @@ def test_label_maps_are_remembered_by_all_processes(make_bdd100k: Make) -> None:
     # Another worker has the turn here than in the first epoch, and this process has read none.
     again = RoadLoader(dataset, 3, EpochSampler(3, seed=0, shuffle=False), num_workers=2)
     assert torch.equal(torch.cat(first), next(iter(again))["label_maps"])
-    assert torch.equal(first[1][0], dataset[5, 1]["label_maps"])
+    assert torch.equal(first[1][0], dataset[5, 1, 0]["label_maps"])
 
 
 def test_label_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -233,11 +233,24 @@ def test_a_loader_starts_in_the_middle_of_an_epoch(make_bdd100k: Make, num_worke
     assert not torch.equal(following[0], batches[0]["indices"])
 
 
+def test_an_epoch_has_a_picture_several_times_each_time_changed_otherwise(make_bdd100k: Make) -> None:
+    sampler = EpochSampler(4, seed=3, shuffle=True, repeats=[1, 3, 1, 2])
+    draws = list(sampler)
+    assert len(draws) == len(sampler) == 7
+    assert sorted(draws) == [(0, 0, 0), (0, 1, 0), (0, 1, 1), (0, 1, 2), (0, 2, 0), (0, 3, 0), (0, 3, 1)]
+    assert list(EpochSampler(4, seed=3, shuffle=True)) == list(EpochSampler(4, seed=3, shuffle=True, repeats=[1] * 4))
+    samples = open_data(make_bdd100k()).all_samples
+    dataset = RoadDataset(samples, (36, 64), AugmentationSpec(brightness=0.9), seed=1)
+    first, second = (dataset[0, 1, time]["images"] for time in (0, 1))
+    assert not torch.equal(first, second)
+    assert torch.equal(first, dataset[0, 1, 0]["images"])
+
+
 @pytest.mark.parametrize(("shuffle", "counts"), [(True, [4, 4, 4]), (False, [4, 3, 3])])
 def test_processes_share_the_pictures(shuffle: bool, counts: list[int]) -> None:
     shares = [list(EpochSampler(10, 1, shuffle, rank, 3)) for rank in range(3)]
     assert [len(share) for share in shares] == counts == [len(EpochSampler(10, 1, shuffle, r, 3)) for r in range(3)]
-    assert {index for share in shares for _, index in share} == set(range(10))
+    assert {index for share in shares for _, index, _ in share} == set(range(10))
 
 
 def test_large_jpegs_are_read_at_a_reduced_scale(tmp_path: Path) -> None:

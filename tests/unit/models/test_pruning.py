@@ -1,12 +1,16 @@
 """Pruned models: the channels that matter stay, and the smaller model is what its specification says."""
 
+from pathlib import Path
+
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from drivable.config.models import LiteSpec
-from drivable.errors import ConfigError
+from drivable.errors import CheckpointError, ConfigError
 from drivable.models import build_model
 from drivable.models.cost import model_cost
+from drivable.models.pretrained import load_backbone_weights
 from drivable.models.pruning import prune_hidden
 
 
@@ -32,6 +36,33 @@ def test_channels_without_weights_go_first_and_nothing_changes() -> None:
     with torch.no_grad():
         torch.testing.assert_close(smaller(images), model(images), rtol=1e-4, atol=1e-5)
     assert model_cost(smaller).gmacs < 0.9 * model_cost(model).gmacs
+
+
+def test_a_narrower_backbone_takes_the_published_channels_that_matter(tmp_path: Path) -> None:
+    published = _model(LiteSpec()).backbone
+    assert isinstance(published, torch.nn.Module)
+    widths = []
+    with torch.no_grad():
+        for block in (block for stage in list(published.stages)[1:] for block in stage):  # type: ignore[arg-type]
+            num = block.project.conv.in_channels
+            kept = torch.randperm(num, generator=torch.Generator().manual_seed(num))[: num // 2 // 8 * 8]
+            silent = torch.ones(num, dtype=torch.bool)
+            silent[kept] = False
+            block.expand.conv.weight[silent] = 0
+            block.depthwise.conv.weight[silent] = 0
+            block.project.conv.weight[:, silent] = 0
+            widths.append(len(kept))
+    save_file(published.state_dict(), tmp_path / "published.safetensors")
+    narrow = _model(LiteSpec(hidden_channels=tuple(widths))).backbone
+    assert isinstance(narrow, torch.nn.Module)
+    load_backbone_weights(narrow, "lite0", str(tmp_path / "published.safetensors"))
+    images = torch.rand(1, 3, 64, 96)
+    with torch.no_grad():
+        for ours, theirs in zip(narrow(images), published(images), strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+    wide = _model(LiteSpec(hidden_channels=(104, *widths[1:]))).backbone
+    with pytest.raises(CheckpointError, match="does not fit lite0"):
+        load_backbone_weights(wide, "lite0", str(tmp_path / "published.safetensors"))  # type: ignore[arg-type]
 
 
 def test_the_specification_rebuilds_it_and_it_can_be_pruned_again() -> None:
