@@ -1,17 +1,23 @@
 """Going on from a trained model: its weights, its answers, what is left of it."""
 
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from drivable.checkpoint import find_checkpoint, load_checkpoint
 from drivable.config import Recipe, load_recipe, parse_recipe
+from drivable.config.recipe import DataSpec
+from drivable.data import open_data
 from drivable.errors import CheckpointError, ConfigError
 from drivable.models import build_model, default_spec
 from drivable.training import train
+from drivable.training.repeats import repeats_of
 from drivable.training.start import start_from, starting_model
 
 SMALL = (
@@ -105,6 +111,19 @@ def test_images_of_an_attribute_are_seen_more_often(rendered_data: Path, tmp_pat
     once = train(one_epoch(root, "training.batch_size=4"), tmp_path / "once").history[-1]["step"]
     changes = ("training.batch_size=4", "data.repeat={weather: {snowy: 3}}")
     assert train(one_epoch(root, *changes), tmp_path / "more").history[-1]["step"] == once + 2
-    with pytest.raises(ConfigError, match="no training picture .* has weather 'foggy'; the attributes have .*snowy"):
+    with pytest.raises(ConfigError, match="no training image .* has weather 'foggy'; the attributes have .*snowy"):
         train(one_epoch(root, "data.repeat={weather: {foggy: 3}}"), tmp_path / "none")
     assert not (tmp_path / "none").exists()
+
+
+def test_images_without_road_are_found_by_their_labels(make_bdd100k: Callable[..., Path]) -> None:
+    root = make_bdd100k(ids=("a", "b", "c"))
+    for key, ids in (("a", [2, 255]), ("b", [0, 2]), ("c", [2])):
+        label_map = np.resize(np.array(ids, dtype=np.uint8), (36, 64))
+        Image.fromarray(label_map).save(root / f"labels/drivable/masks/train/{key}.png")
+    data = open_data(root)
+    spec = DataSpec(repeat={"road": {"none": 4}}, num_workers=0)
+    assert repeats_of(spec, data, data.labels, data.all_samples) == [4, 1, 4]
+    (root / "attributes.csv").write_text("id,road\na,wet\nb,none\n")
+    data = open_data(root)
+    assert repeats_of(spec, data, data.labels, data.all_samples) == [1, 4, 1]

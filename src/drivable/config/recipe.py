@@ -65,7 +65,7 @@ class DataSpec(Section):
         default={},
         max_length=16,
         description="How often an epoch has a training image, by attribute and value, such as {weather: {snowy: 2}}; "
-        "the most where several fit.",
+        "the most where several fit. {road: {none: 2}} needs no attributes.",
     )
 
     @field_validator("ids", mode="before")

@@ -6,7 +6,6 @@ import logging
 import math
 import sys
 import warnings
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -44,6 +43,7 @@ from drivable.training.claim import EVENTS, claimed, clear, refuse_begun
 from drivable.training.display import EpochLines, TrainingBar
 from drivable.training.interrupt import StopBetweenBatches
 from drivable.training.module import DivergedError, SegmentationTraining
+from drivable.training.repeats import repeats_of
 from drivable.training.run_folder import RECIPE, STATE, RunFolder, write_recipe
 from drivable.training.start import starting_model
 from drivable.training.state import Position, check_resumable, position_of, read_state
@@ -104,7 +104,7 @@ def train(recipe: Recipe, folder: Path, resume: bool = False, skip_broken: bool 
     """
     data, samples, num_broken = _open_splits(recipe, skip_broken)
     labels = _labels(recipe, data)
-    repeats = _repeats(recipe, data, samples["train"])
+    repeats = repeats_of(recipe.data, data, labels, samples["train"])
     is_first = getattr(rank_zero_only, "rank", 0) == 0  # The others of a run on several devices follow.
     if is_first and not resume:
         refuse_begun(folder)
@@ -222,21 +222,6 @@ def _labels(recipe: Recipe, data: RoadData) -> LabelSet:
             "'labels' out of the recipe to take the data's"
         )
     return labels
-
-
-def _repeats(recipe: Recipe, data: RoadData, samples: Sequence[Sample]) -> list[int]:
-    """How often an epoch has each training picture."""
-    wanted = recipe.data.repeat
-    attributes = [data.attributes.get(sample.id, {}) for sample in samples]
-    for name, times in wanted.items():
-        known = Counter(value for said in attributes if (value := said.get(name)) is not None)
-        for value in times:
-            if value not in known:
-                raise ConfigError(
-                    f"data.repeat: no training picture of {data.root} has {name} '{value}'; the attributes have "
-                    f"{one_line(sorted(known)) if known else f'no {name}'}"
-                )
-    return [max((wanted[name].get(said.get(name, ""), 1) for name in wanted), default=1) for said in attributes]
 
 
 def _require_classes(samples: dict[str, Sequence[Sample]], labels: LabelSet, model: SegmentationModel) -> None:
