@@ -18,7 +18,6 @@ from drivable.segmenter import TorchSegmenter
 from drivable.weights import DEFAULT_MODEL, shipped_models
 
 DIRECT, ALTERNATIVE, BACKGROUND = 0, 1, 2
-CARD = shipped_models()[DEFAULT_MODEL].with_suffix(".md").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -26,22 +25,27 @@ def segmenter() -> TorchSegmenter:
     return drivable.load()
 
 
-def test_it_is_small_and_knows_no_place_it_was_trained_in() -> None:
-    path = shipped_models()[DEFAULT_MODEL]
-    assert find_checkpoint(DEFAULT_MODEL) == path
-    assert path.stat().st_size < 8 * 2**20
+@pytest.mark.parametrize(
+    ("name", "mib", "millions"), [(DEFAULT_MODEL, 8, 4), ("drivable-base", 12, 6)], ids=lambda value: str(value)
+)
+def test_it_is_small_and_knows_no_place_it_was_trained_in(name: str, mib: int, millions: int) -> None:
+    path = shipped_models()[name]
+    assert find_checkpoint(name) == path
+    assert path.stat().st_size < mib * 2**20
     checkpoint = load_checkpoint(path)
     model = build_model(checkpoint.spec, checkpoint.labels.num_classes)
-    assert sum(p.numel() for p in model.parameters()) < 4e6
+    assert sum(p.numel() for p in model.parameters()) < millions * 1e6
     assert checkpoint.recipe is not None
     assert checkpoint.recipe["data"]["path"] is None
     assert checkpoint.recipe["model"]["pretrained"] in (None, "imagenet")
 
 
-def test_its_card_says_what_one_must_know() -> None:
-    for word in ("BDD100K", "research", "not-for-profit", "strict3", "bdd-official", "binary", "night", "rain"):
-        assert word in CARD
-    assert re.search(r"^drivable train ", CARD, flags=re.MULTILINE)
+@pytest.mark.parametrize("name", shipped_models())
+def test_its_card_says_what_one_must_know(name: str) -> None:
+    card = shipped_models()[name].with_suffix(".md").read_text(encoding="utf-8")
+    for word in (name, "BDD100K", "research", "not-for-profit", "strict3", "bdd-official", "binary", "night", "rain"):
+        assert word in card
+    assert re.search(rf"^drivable train {name} ", card, flags=re.MULTILINE)
 
 
 def test_a_name_that_is_not_shipped_lists_those_that_are() -> None:

@@ -50,9 +50,10 @@ def repeats_of(spec: DataSpec, data: RoadData, labels: LabelSet, samples: Sequen
         known = Counter(value for value in values if value)
         for value in times:
             if value not in known:
+                has = f"the attributes have {one_line(sorted(known))}" if known else f"the attributes have no {name}"
                 raise ConfigError(
-                    f"data.repeat: no training image of {data.root} has {name} '{value}'; the attributes have "
-                    f"{one_line(sorted(known)) if known else f'no {name}'}"
+                    f"data.repeat: no training image of {data.root} has {name} '{value}'; {has}; data.repeat={{}} "
+                    "takes each image once"
                 )
         repeats = [max(most, times.get(value or "", 1)) for most, value in zip(repeats, values, strict=True)]
     return repeats

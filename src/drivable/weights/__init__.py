@@ -13,6 +13,6 @@ def shipped_models() -> dict[str, Path]:
 
     Example:
         >>> list(shipped_models())
-        ['drivable-lite']
+        ['drivable-base', 'drivable-lite']
     """
     return {path.stem: path for path in sorted(Path(__file__).parent.glob("*.safetensors"))}
