@@ -198,7 +198,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 def _described(description: dict[str, Any], weights: dict[str, Tensor], path: Path) -> Checkpoint:
     version = description["format_version"]
-    if version != FORMAT_VERSION:
+    # Python takes true and 1.0 for 1.
+    if type(version) is not int or version != FORMAT_VERSION:
         raise CheckpointError(
             f"{path}: checkpoint of format version {one_line(version)}, this release reads {FORMAT_VERSION}; use the "
             "release that wrote it"

@@ -56,11 +56,12 @@ def rewritten(path: Path, **changes: object) -> None:
     save_file(load_file(path), path, metadata={"drivable": json.dumps(description | changes)})
 
 
-def test_another_version_is_refused(checkpoint: Checkpoint, tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", [99, True, 1.0, "1", None])
+def test_another_version_is_refused(checkpoint: Checkpoint, tmp_path: Path, version: object) -> None:
     path = tmp_path / "m.safetensors"
     save_checkpoint(path, checkpoint)
-    rewritten(path, format_version=99)
-    with pytest.raises(CheckpointError, match="format version 99, this release reads 1"):
+    rewritten(path, format_version=version)
+    with pytest.raises(CheckpointError, match=f"format version {version}, this release reads 1"):
         load_checkpoint(path)
 
 

@@ -1,5 +1,6 @@
 """Files for other runtimes that are hostile or hold what is no number: refused, and never drivable."""
 
+import json
 import os
 import re
 import subprocess
@@ -366,3 +367,10 @@ def test_openvino_text_that_is_hostile(tmp_path: Path, attack: str) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 1, done.stderr[-2000:]
     assert "drivable.errors.CheckpointError: " in done.stderr
+
+
+@pytest.mark.parametrize("version", [2, True, 1.0, "1"])
+def test_a_description_of_another_version_is_refused(version: object) -> None:
+    text = json.dumps({**json.loads(about()), "format_version": version})
+    with pytest.raises(CheckpointError, match=f"^a.onnx: exported in format version {version}, this release reads 1"):
+        ExportDescription.from_json(text, Path("a.onnx"))

@@ -99,13 +99,17 @@ def nan(state: Any) -> None:
     next(iter(state["state_dict"].values())).fill_(float("nan"))
 
 
+def true_epoch(state: Any) -> None:
+    state["epoch"] = True
+
+
 @pytest.mark.parametrize(
     "change",
     [
         without("drivable"), without("state_dict"), without("callbacks", "RunFolder", "loader"),
         without("lr_schedulers"), without("loops", "fit_loop", "epoch_progress"),
         without("optimizer_states", 0, "param_groups"), without("pytorch-lightning_version"),
-        wrong_shape, wrong_moment, nan,
+        wrong_shape, wrong_moment, nan, true_epoch,
     ],
 )  # fmt: skip
 def test_a_damaged_state_is_told_in_one_line(again: Path, change: Callable[[Any], None]) -> None:

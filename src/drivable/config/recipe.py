@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from drivable.config.models import ModelSpec, Normalization
-from drivable.config.section import Section
+from drivable.config.section import Name, Section
 from drivable.errors import DataError, shown_address
 from drivable.labels import LabelSet
 from drivable.reading import check_network_size
@@ -277,7 +277,7 @@ class Recipe(Section):
         12
     """
 
-    name: str = Field(default="unnamed", pattern=r"^[A-Za-z0-9._-]+$")
+    name: Name = "unnamed"
     seed: int = Field(default=1, ge=0, lt=2**32)
     labels: LabelsSpec | None = None
     model: ModelSpec

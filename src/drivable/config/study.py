@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
 from drivable.config.loading import MOST_FAULTS, load_recipe
 from drivable.config.recipe import Count, Recipe
-from drivable.config.section import Section
+from drivable.config.section import Name, Section
 from drivable.errors import ConfigError, one_line
 from drivable.reading import parse_yaml, read_text, reading
-
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")]
 
 
 class RangeSpec(Section):

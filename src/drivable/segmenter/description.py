@@ -82,7 +82,7 @@ class ExportDescription:
 def _described(values: Any, where: Path) -> ExportDescription:
     values = dict(values)
     version = values.pop("format_version")
-    if version != _FORMAT_VERSION:
+    if type(version) is not int or version != _FORMAT_VERSION:  # Python takes true and 1.0 for 1.
         raise CheckpointError(
             f"{where}: exported in format version {one_line(version)}, this release reads {_FORMAT_VERSION}; export "
             "again"

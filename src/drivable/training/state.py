@@ -79,11 +79,11 @@ def _check_form(state: Any) -> None:
             if not isinstance(here, dict) or key not in here:
                 raise DataError(f"no key {'.'.join(keys[: depth + 1])}")
             here = here[key]
-        if not isinstance(here, kind):
+        if not isinstance(here, kind) or isinstance(here, bool):  # Python takes true for 1.
             raise DataError(f"{'.'.join(keys)} is {one_line(here, 40)}")
     json.dumps([state[_KEY]["recipe"], state[_KEY]["labels"]])  # Plain values, which can be compared.
     position = state["lr_schedulers"][0]["last_epoch"]
-    if not isinstance(position, int) or position < 0 or state["callbacks"][_FOLDER]["loader"]["num_batches"] < 0:
+    if type(position) is not int or position < 0 or state["callbacks"][_FOLDER]["loader"]["num_batches"] < 0:
         raise DataError("a negative position")
     if math.isnan(state["callbacks"][_FOLDER]["best_loss"]):
         raise DataError("a best loss that is no number")

@@ -36,6 +36,7 @@ def test_shipped_recipes_are_found_by_name_and_by_path() -> None:
         ("name", "expected key=value"),
         ("name.first=1", "'name.first' leads nowhere"),
         ("name=[", "not YAML"),
+        (f"name={'n' * 201}", "lite.yaml: name: .*at most 200 characters, got nnn"),
     ],
 )
 def test_faults_name_the_key_and_the_way_out(change: str, message: str) -> None:
@@ -145,6 +146,11 @@ def test_a_study_hands_its_values_on_as_they_are(tmp_path: Path) -> None:
         ("data.normalization={mean: [0, 0, 0], std: [1, 0, 1]}", "data.normalization.std.1"),
         ("data.normalization={mean: [0, .nan, 0], std: [1, 1, 1]}", "data.normalization.mean.1"),
         ("model.decoder_channels=1000000000", "model.decoder_channels"),
+        ("training.epochs=true", "training: epochs cannot be true or false, got True"),
+        ("data.size=[true, 640]", r"data: size cannot be true or false, got \[True, 640\]"),
+        ("seed=false", "seed cannot be true or false"),
+        ("loss=[{name: dice, smooth: true}]", "loss.0: smooth cannot be true or false"),
+        ("data.normalization={mean: [0, 0, 0], std: [true, 1, 1]}", "std cannot be true or false"),
     ],
 )
 def test_numbers_that_mean_nothing_are_refused(change: str, message: str) -> None:
@@ -179,3 +185,8 @@ def test_hostile_yaml_is_one_line(tmp_path: Path, text: str) -> None:
         with pytest.raises(ConfigError) as caught:
             read(path)
         assert all(len(line) < 400 for line in str(caught.value).splitlines())
+
+
+def test_what_may_be_true_or_false_stays_so() -> None:
+    recipe = load_recipe("lite", ["training.teacher_flip=true", "loss=[{name: dice, log: true}]", f"name={'n' * 200}"])
+    assert (recipe.training.teacher_flip, recipe.loss[0].log, len(recipe.name)) == (True, True, 200)  # type: ignore[union-attr]
