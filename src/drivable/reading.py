@@ -39,6 +39,9 @@ LIMITS: Mapping[str, tuple[int, str]] = {
 }
 
 
+_DECIMAL = re.compile(r"[ \t\r\n]*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?[ \t\r\n]*")
+
+
 class LimitError(PlacelessError):
     """More than a limit allows; :func:`reading` says where."""
 
@@ -130,6 +133,23 @@ def check_network_size(height: object, width: object) -> tuple[int, int]:
     size = check_size(height, width, "DRIVABLE_MAX_NETWORK_PIXELS")
     check_limit("DRIVABLE_MAX_NETWORK_SIDE", max(size), f"pixels on one side ({size[0]}x{size[1]})")
     return size
+
+
+def decimal(text: str) -> float:
+    """A number that a text file writes in ASCII, as a float.
+
+    Python alone would also take the digits of other scripts, ``1_000``, ``inf`` and ``nan``.
+
+    Raises:
+        ValueError: where it is none.
+
+    Example:
+        >>> decimal("-1.5")
+        -1.5
+    """
+    if not _DECIMAL.fullmatch(text):
+        raise ValueError(f"expected a number, got '{one_line(text, 24)}'")
+    return float(text)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from drivable.reading import (
     LIMITS,
     check_network_size,
     check_size,
+    decimal,
     is_named,
     limit,
     open_regular,
@@ -203,3 +204,16 @@ def test_a_long_file_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("DRIVABLE_MAX_FILE_BYTES", "4")
     with pytest.raises(DataError, match="5 bytes, more than the limit of 4; DRIVABLE_MAX_FILE_BYTES raises it"):
         read_text(tmp_path / "a.txt")
+
+
+@pytest.mark.parametrize(("text", "value"), [("12", 12), (" -1.50\n", -1.5), (".5", 0.5), ("+2.", 2), ("1e-3", 0.001)])
+def test_numbers_of_a_text(text: str, value: float) -> None:
+    assert decimal(text) == value
+
+
+@pytest.mark.parametrize(
+    "text", ["\uff11\uff12", "\u0661", "1_000", "nan", "inf", "-Infinity", "", " ", "0x1f", "1,5", "."]
+)
+def test_texts_that_are_no_numbers(text: str) -> None:
+    with pytest.raises(ValueError, match="expected a number, got '"):
+        decimal(text)

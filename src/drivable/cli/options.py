@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from drivable.errors import ConfigError, one_line
-from drivable.reading import check_network_size, check_size, reading
+from drivable.reading import check_network_size, check_size, decimal, reading
 
 if TYPE_CHECKING:
     from drivable.data import RoadData
@@ -78,7 +78,7 @@ def parse_camera(text: str) -> GroundCamera:
     from drivable.metrics import GroundCamera
 
     try:
-        focal_px, height_m, horizon_row = map(float, text.split(","))
+        focal_px, height_m, horizon_row = map(decimal, text.split(","))
     except ValueError as fault:
         raise ConfigError(f"camera '{text}': expected FOCAL_PX,HEIGHT_M,HORIZON_ROW, such as 500,1.5,180") from fault
     if focal_px <= 0 or height_m <= 0:

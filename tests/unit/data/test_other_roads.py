@@ -567,8 +567,9 @@ def test_boxes_and_ellipses_of_cvat(tmp_path: Path, caplog: pytest.LogCaptureFix
     ("old", "new", "message"),
     [
         ('xbr="64.0"', 'xbr="4.0"', "a box of -36 x 6 pixels"),
-        ('rx="8.0"', 'rx="nan"', "an ellipse of the radii nan and 4"),
-        ('rotation="90.0"', 'rotation="inf"', "a rotation of inf degrees"),
+        ('rx="8.0"', 'rx="nan"', "expected a number, got 'nan'"),
+        ('rx="8.0"', 'rx="0"', "an ellipse of the radii 0 and 4"),
+        ('rotation="90.0"', 'rotation="1e999"', "a rotation of inf degrees"),
         ('cx="50.0"', "", "no key 'cx'"),
         ('width="64" height="36">\n    <box', 'width="50000" height="50000">\n    <box', "DRIVABLE_MAX_PIXELS"),
         ('width="64" height="36">\n    <box', 'width="-64" height="36">\n    <box', "a size of 36 x -64"),
@@ -620,6 +621,10 @@ def test_cvat_of_a_project_has_its_subsets_as_splits(tmp_path: Path) -> None:
         ("</annotations>", "", r"annotations.xml: broken XML \(no element found"),
         ("<annotations>", "<!DOCTYPE a [<!ENTITY b 'c'>]>\n<annotations>", "XML with a DOCTYPE"),
         ('label="car" source', 'label="cart" source', r"image 'front/0001.jpg': label 'cart'.*did you mean 'car'"),
+        ('left="60"', 'left="\uff16\uff10"', r"image 'front/0001.jpg': expected a number, got '\uff16\uff10'"),
+        ('height="36"', 'height="3_6"', r"image 'front/0001.jpg': expected a number, got '3_6'"),
+        ("8.00,24.00", "\u0668,24.00", r"image 'front/0001.jpg': a polygon's points must be 'x,y;x,y;...'"),
+        ("8.00,24.00", "8.00,inf", r"image 'front/0001.jpg': a polygon's points must be 'x,y;x,y;...'"),
         ("8.00,24.00", "8.00", r"image 'front/0001.jpg': a polygon's points must be 'x,y;x,y;...', got '4.00,20.00"),
         (' rle="1, 3, 1, 1"', "", r"image 'front/0001.jpg': no key 'rle'"),
         ("rear/0001.jpg", "front/0001.jpg", r"two images named 'front/0001.jpg'"),
@@ -679,6 +684,9 @@ def test_cvat_masks(tmp_path: Path) -> None:
     assert [path.name for path in (*data.orphans, *data.unlabelled)] == ["b.png", "c.jpg"]
     with pytest.raises(DataError, match=r"a.png: unknown colours \[\[1, 1, 1\]\]; CVAT's labelmap.txt"):
         label_map(data, "a")
+    labelmap.write_text("road:250,50,83::\ncar:\uff11,2,3::\n", "utf-8")
+    with pytest.raises(DataError, match="labelmap.txt, line 2: got 'car:\uff11,2,3::', expected 'name:R,G,B::'"):
+        open_data(tmp_path)
     labelmap.write_text("road:250,50,83::\ncar:#112233::\n")
     with pytest.raises(DataError, match=r"labelmap.txt, line 2: got 'car:#112233::', expected 'name:R,G,B::'"):
         open_data(tmp_path)
@@ -779,6 +787,7 @@ def test_label_studio_packs_run_lengths() -> None:
     [
         ('["road"]', '["road", "car"]', r"task 11: a region of the classes \['road', 'car'\]; each needs one"),
         ('"closed": true', '"closed": false', "task 11: a polygon of class road that is not closed"),
+        ('"rle": [0, ', '"rle": [false, ', "task 11: a brush whose run lengths are no list of numbers"),
         ('"format": "rle"', '"format": "png"', "task 11: a brush in format 'png'; expected 'rle'"),
         ('"image_rotation": 0', '"image_rotation": 90', "task 11: labelled on an image turned by 90 degrees"),
         ('"original_width": 64, ', "", "task 11: no key 'original_width'"),
@@ -852,6 +861,25 @@ def test_label_studio_labels_the_image_that_its_task_names(tmp_path: Path) -> No
     write_label_studio_square(tmp_path, "a.jpg")
     with pytest.raises(DataError, match=r"a.jpg and .*images/a.jpg: two files of one name, 'a.jpg'"):
         open_data(tmp_path)
+
+
+def test_label_studio_takes_no_other_image_than_the_named_one(tmp_path: Path) -> None:
+    write_picture(tmp_path / "images/other.jpg", tmp_path / "images/there.jpg")
+    write_label_studio_square(tmp_path, "gone.jpg", "there.jpg")
+    file = tmp_path / "export.json"
+    tasks = json.loads(file.read_text())
+    for task in tasks:
+        task["data"] |= {"reference": "/data/upload/1/other.jpg"}
+    file.write_text(json.dumps(tasks))
+    data = open_data(tmp_path)
+    assert found_files(data) == {"there": ["images/there.jpg"], "": ["images/other.jpg"]}
+    assert data.orphans == (file / "gone",)
+    with pytest.raises(DataError, match=r"export.json/gone: mask without its picture"):
+        select_split(data, "all")
+    # Where its name says nothing, what was uploaded does.
+    tasks[0] |= {"data": {"image": "/tasks/1/image", "reference": "there.jpg"}, "file_upload": "abcdef01-other.jpg"}
+    file.write_text(json.dumps(tasks))
+    assert found_files(open_data(tmp_path)) == {"other": ["images/other.jpg"], "there": ["images/there.jpg"], "": []}
 
 
 def test_label_studio_names_in_other_capitals(tmp_path: Path) -> None:
@@ -935,4 +963,15 @@ def test_two_files_of_one_id_in_cvat_masks(tmp_path: Path, first: str, second: s
     write_cvat_masks(tmp_path)
     write_picture(tmp_path / first, tmp_path / second)
     with pytest.raises(DataError, match=f"two files of one name, '{key}'"):
+        open_data(tmp_path)
+
+
+def test_an_id_in_two_lists_of_cvat_masks(tmp_path: Path) -> None:
+    write_cvat_masks(tmp_path)
+    lists = tmp_path / "ImageSets/Segmentation"
+    (lists / "trainval.txt").write_text("a\nb\nc\n")
+    (lists / "Training.txt").write_text("b\n")  # The same split by another name.
+    assert ids(open_data(tmp_path)) == {"train": ["a", "b"], "val": ["c"]}
+    (lists / "Validation.txt").write_text("c\nb\n")
+    with pytest.raises(DataError, match=r"Segmentation/Validation.txt: 'b' stands in Train.txt too; keep it in one"):
         open_data(tmp_path)

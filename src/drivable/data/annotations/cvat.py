@@ -18,7 +18,7 @@ from drivable.data.annotations.outlines import Corners, box_corners, ellipse_cor
 from drivable.errors import DataError, nearest_match, one_line
 from drivable.files import check_name
 from drivable.labels import RGB
-from drivable.reading import check_limit, check_size, read_text, reading
+from drivable.reading import check_limit, check_size, decimal, read_text, reading
 
 # Labels for other shapes cover no area. The tool's older exports say nothing of the kind.
 _AREA_TYPES = ("any", "polygon", "mask", "rectangle", "bbox", "ellipse", None)
@@ -158,7 +158,7 @@ def _frame(image: ElementTree.Element, colors: Mapping[str, RGB | None]) -> Fram
 
 def _whole(text: str) -> int:
     """A whole number that may be written as a float, such as -1.0."""
-    value = float(text)
+    value = decimal(text)
     if not value.is_integer():
         raise ValueError(f"expected a whole number, got '{one_line(text, 24)}'")
     return int(value)
@@ -167,7 +167,7 @@ def _whole(text: str) -> int:
 def _polygon(label: str, element: ElementTree.Element) -> Polygon:
     points = element.attrib["points"]
     try:
-        pairs = tuple((float(x), float(y)) for x, y in (pair.split(",") for pair in points.split(";")))
+        pairs = tuple((decimal(x), decimal(y)) for x, y in (pair.split(",") for pair in points.split(";")))
     except ValueError as fault:
         raise ValueError(f"a polygon's points must be 'x,y;x,y;...', got '{points[:40]}'") from fault
     return _ring(label, pairs)
@@ -185,14 +185,18 @@ def _mask(label: str, element: ElementTree.Element) -> RowRle:
 
 
 def _box(label: str, element: ElementTree.Element) -> Polygon:
-    left, top, right, bottom = (float(element.attrib[key]) for key in ("xtl", "ytl", "xbr", "ybr"))
+    left, top, right, bottom = (decimal(element.attrib[key]) for key in ("xtl", "ytl", "xbr", "ybr"))
     corners = box_corners(left, top, right - left, bottom - top)
-    return _ring(label, turned(corners, ((left + right) / 2, (top + bottom) / 2), float(element.get("rotation", 0))))
+    return _ring(label, turned(corners, ((left + right) / 2, (top + bottom) / 2), _rotation(element)))
 
 
 def _ellipse(label: str, element: ElementTree.Element) -> Polygon:
-    x, y, radius_x, radius_y = (float(element.attrib[key]) for key in ("cx", "cy", "rx", "ry"))
-    return _ring(label, turned(ellipse_corners(x, y, radius_x, radius_y), (x, y), float(element.get("rotation", 0))))
+    x, y, radius_x, radius_y = (decimal(element.attrib[key]) for key in ("cx", "cy", "rx", "ry"))
+    return _ring(label, turned(ellipse_corners(x, y, radius_x, radius_y), (x, y), _rotation(element)))
+
+
+def _rotation(element: ElementTree.Element) -> float:
+    return decimal(element.get("rotation", "0"))
 
 
 _SHAPES: Mapping[str, Callable[[str, ElementTree.Element], Shape]] = {

@@ -232,7 +232,7 @@ def _ring(label: str, corners: Corners) -> Polygon:
 def _brush(label: str, value: dict[str, Any], size: Size) -> Brush:
     if value.get("format") != "rle":
         raise ValueError(f"a brush in format {one_line(repr(value.get('format')), 40)}; expected 'rle'")
-    if not isinstance(value["rle"], list):
+    if not isinstance(value["rle"], list) or not all(type(byte) is int for byte in value["rle"]):
         raise ValueError("a brush whose run lengths are no list of numbers")
     return Brush(label, bytes(value["rle"]), size)
 
@@ -253,12 +253,19 @@ _NO_REGIONS = frozenset(
 def _names(task: dict[str, Any]) -> Iterator[str]:
     """File names that a task's picture may have, the likeliest first."""
     data = task["data"]
-    for told in (data.get("image"), task.get("file_upload"), *data.values()):
-        if not isinstance(told, str):
-            continue
-        url = urlsplit(told.replace("\\", "/"))
-        # Files of a local storage stand in the query: /data/local-files/?d=folder/name.jpg
-        name = PurePosixPath(parse_qs(url.query).get("d", [unquote(url.path)])[0]).name
-        if PurePosixPath(name).suffix.lower() in PICTURE_SUFFIXES:
+    # Where the image is named, what else is among the data is no image that was labelled, even if that one is missing.
+    named = _file_name(data.get("image"))
+    for name in (named,) if named else map(_file_name, (task.get("file_upload"), *data.values())):
+        if name:
             yield name
             yield re.sub(r"^[0-9a-f]{8}-", "", name)
+
+
+def _file_name(told: object) -> str | None:
+    """The file name of a picture that a path or an address leads to, ``None`` where it leads to none."""
+    if not isinstance(told, str):
+        return None
+    url = urlsplit(told.replace("\\", "/"))
+    # Files of a local storage stand in the query: /data/local-files/?d=folder/name.jpg
+    name = PurePosixPath(parse_qs(url.query).get("d", [unquote(url.path)])[0]).name
+    return name if PurePosixPath(name).suffix.lower() in PICTURE_SUFFIXES else None

@@ -145,7 +145,7 @@ def _read_colors(file: Path) -> dict[str, RGB]:
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
-        found = re.fullmatch(r"\s*(\d{1,3})\s+(\d{1,3})\s+(\d{1,3})\s+(\S.*?)\s*", line)
+        found = re.fullmatch(r"\s*([0-9]{1,3})\s+([0-9]{1,3})\s+([0-9]{1,3})\s+(\S.*?)\s*", line)
         if found is None:
             raise DataError(f"{file}, line {number}: got '{one_line(line, 80)}', expected 'R G B name'")
         color, name = (int(found[1]), int(found[2]), int(found[3])), found[4]

@@ -13,7 +13,7 @@ from drivable.data.conventions import MaskConvention
 from drivable.data.id_files import read_ids
 from drivable.data.layouts.road_data import Pairs, RoadData, by_name, folders_in, merged, pair_frames, pair_masks
 from drivable.data.pictures import PICTURE_SUFFIXES
-from drivable.errors import ConfigError, DataError
+from drivable.errors import ConfigError, DataError, one_line
 from drivable.labels import RGB, LabelSet
 from drivable.reading import read_text, reading
 
@@ -82,12 +82,7 @@ def open_cvat_masks(root: Path) -> RoadData | None:
     pictures = by_name((picture_id(name), path) for name, path in _pictures_below(root / "JPEGImages").items())
     files = by_name((picture_id(name), path) for name, path in _pictures_below(masks).items())
     lists = sorted((root / "ImageSets/Segmentation").glob("*.txt"))
-    splits = {
-        picture_id(name.strip('"') + ".png"): _split(listed.stem)
-        for listed in lists
-        if listed.stem != "trainval"
-        for name in read_ids(listed)
-    }
+    splits = _read_splits([listed for listed in lists if listed.stem != "trainval"])
     known = {*pictures, *files}
     parts = {
         split: pair_masks(
@@ -98,6 +93,18 @@ def open_cvat_masks(root: Path) -> RoadData | None:
         for split in sorted({splits.get(key, "") for key in known})
     }
     return merged(root, "cvat-masks", labels, parts)
+
+
+def _read_splits(lists: Sequence[Path]) -> dict[str, str]:
+    """The split of each id that the lists name."""
+    found: dict[str, Path] = {}
+    for file in lists:
+        for name in read_ids(file):
+            key = picture_id(name.strip('"') + ".png")
+            other = found.setdefault(key, file)
+            if _split(other.stem) != _split(file.stem):
+                raise DataError(f"{file}: '{one_line(key, 80)}' stands in {other.name} too; keep it in one of them")
+    return {key: _split(file.stem) for key, file in found.items()}
 
 
 def labels_of(colors: Mapping[str, RGB | None], where: Path) -> tuple[LabelSet, dict[str, int], int]:
@@ -174,7 +181,7 @@ def _read_labelmap(file: Path) -> dict[str, RGB]:
     for number, line in enumerate(lines, 1):
         if not line.strip() or line.startswith("#"):
             continue
-        found = re.fullmatch(r"(.+?):(\d{1,3}),(\d{1,3}),(\d{1,3}):[^:]*:[^:]*", line.strip())
+        found = re.fullmatch(r"(.+?):([0-9]{1,3}),([0-9]{1,3}),([0-9]{1,3}):[^:]*:[^:]*", line.strip())
         if found is None:
             raise DataError(f"{file}, line {number}: got '{line.strip()}', expected 'name:R,G,B::'")
         name, color = found[1], (int(found[2]), int(found[3]), int(found[4]))
