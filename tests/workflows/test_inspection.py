@@ -335,6 +335,14 @@ def test_masks_of_0_and_255_of_ones_own(copy: Path, tmp_path: Path) -> None:
         open_data(root)
 
 
+def test_masks_of_1_and_255_of_ones_own(copy: Path, tmp_path: Path) -> None:
+    root = own_folder(copy, tmp_path / "own", (1, 1, 255))
+    (fault,) = look(root).faults
+    assert (fault.kind, fault.path, fault.severity) == ("ids-0-255", str(root), "error")
+    assert fault.message.startswith("the masks hold 1 and 255 alone")
+    assert "ids: {1: road, 255: other}" in fault.remedy
+
+
 def test_a_class_that_may_be_what_is_ignored(copy: Path, tmp_path: Path) -> None:
     described = {"names": ["other", "road", "lane"], "colors": [[0, 0, 0], [219, 94, 86], [9, 9, 9]]}
     root = own_folder(copy, tmp_path / "own", (255, 1, 0), **described)

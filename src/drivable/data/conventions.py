@@ -157,8 +157,10 @@ def identity_convention(labels: LabelSet) -> MaskConvention:
     return MaskConvention("this data's labels.yaml", values=dict(zip(ids, ids, strict=True)))
 
 
-def explain_0_and_255(present: Iterable[int], labels: LabelSet, convention: MaskConvention) -> tuple[str, str] | None:
-    """Say what is wrong with black and white masks that are read as class 0 and ignored: nothing is left to learn.
+def explain_one_and_255(present: Iterable[int], labels: LabelSet, convention: MaskConvention) -> tuple[str, str] | None:
+    """Say what is wrong with masks that are read as one class and ignored: nothing is left to learn.
+
+    Black and white masks are such, and those of 1 with 255 for all else.
 
     Args:
         present: ids that occur in the label maps.
@@ -167,15 +169,28 @@ def explain_0_and_255(present: Iterable[int], labels: LabelSet, convention: Mask
 
     Returns:
         What is wrong and what to do; ``None`` where the masks hold anything else.
+
+    Example:
+        >>> explain_one_and_255({0, 1, 255}, BDD100K_DRIVABLE, CURRENT_IDS) is None
+        True
     """
-    if convention.is_told or convention.values is None or labels.ignore_id != 255 or set(present) != {0, 255}:
+    ids = sorted(set(present))
+    if not convention.ignores_by_default or labels.ignore_id != 255 or len(ids) != 2 or ids[1] != 255:
+        return None
+    value = ids[0]
+    if value >= labels.num_classes or (convention.values or {}).get(value) != value:
         return None
     background = labels.background or labels.names[0]
     road = next(name for name in labels.names if name != background)
-    other_way = ", or read them with --ids 0-255 (data.ids in a recipe)" if labels.num_classes == 2 else ""
+    # Of black and white, black is the background, whatever class 0 is.
+    name = labels.names[value] if value else background
+    rest = road if name == background else background
+    other_way = (
+        ", or read them with --ids 0-255 (data.ids in a recipe)" if labels.num_classes == 2 and not value else ""
+    )
     return (
-        "the masks hold 0 and 255 alone, and 255 is the ignore id, so all that it marks would be left out",
-        f"say what they mean in labels.yaml, such as ids: {{0: {background}, 255: {road}}}{other_way}",
+        f"the masks hold {value} and 255 alone, and 255 is the ignore id, so all that it marks would be left out",
+        f"say what they mean in labels.yaml, such as ids: {{{value}: {name}, 255: {rest}}}{other_way}",
     )
 
 

@@ -346,6 +346,35 @@ def test_masks_of_0_and_255_need_a_word(tmp_path: Path) -> None:
     assert len(open_data(root).all_samples) == 3  # 255 beside both classes is what it says.
 
 
+def test_masks_of_1_and_255_need_a_word(tmp_path: Path) -> None:
+    root = make_folder(tmp_path, values=(1, 255))
+    with pytest.raises(DataError, match=r"the masks hold 1 and 255 alone.*left out; .* ids: \{1: road, 255: other\}$"):
+        open_data(root)
+    (root / "labels.yaml").write_text(yaml.safe_dump({**ROAD, "ids": {1: "road", 255: "other"}}))
+    assert np.unique(open_data(root).all_samples[0].label.read()).tolist() == [0, 1]
+    (root / "labels.yaml").write_text(yaml.safe_dump({**ROAD, "ids": {1: "road", 255: "ignore"}}))
+    assert np.unique(open_data(root).all_samples[0].label.read()).tolist() == [1, 255]
+    (root / "labels.yaml").write_text(yaml.safe_dump({**ROAD, "background": "road"}))
+    with pytest.raises(DataError, match=r"ids: \{1: road, 255: other\}"):
+        open_data(root)
+    Image.fromarray(np.zeros((20, 30), dtype=np.uint8)).save(root / "masks/b.png")
+    assert len(open_data(root).all_samples) == 3
+
+
+def test_single_masks_of_0_and_255_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    root = make_folder(tmp_path, tuple("abcde"), values=(0, 1))
+    open_data(root)
+    assert not caplog.records
+    for key in "bd":
+        make_folder(root, (key,), values=(0, 255))
+    assert len(open_data(root).all_samples) == 5
+    assert "2 of 5 masks looked at hold 0 and 255 alone where others hold ids, 'b' first: read as other" in caplog.text
+    caplog.clear()
+    (root / "labels.yaml").write_text(yaml.safe_dump({**ROAD, "ids": {0: "other", 1: "road", 255: "ignore"}}))
+    open_data(root)
+    assert not caplog.records
+
+
 def test_arrays_of_0_and_255_need_a_word(tmp_path: Path) -> None:
     np.save(tmp_path / "image_2_2.npy", np.zeros((3, 2, 2, 3), dtype=np.uint8))
     np.save(tmp_path / "label_2_2.npy", np.array([[[0, 255], [255, 255]]] * 3, dtype=np.uint8))

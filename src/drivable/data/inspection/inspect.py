@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from drivable.data.conventions import MaskConvention, black_and_white, explain_0_and_255
+from drivable.data.conventions import MaskConvention, black_and_white, explain_one_and_255
 from drivable.data.id_files import read_ids
 from drivable.data.inspection.examine import Record, examine
 from drivable.data.inspection.findings import Finding, finding
@@ -193,7 +193,7 @@ def _explain_ids(
     if background is None or not data.background_is_largest:
         present = {value for record in records for value in record.counts}
         convention = next((_convention(sample) for sample in by_id.values()), None)
-        explained = convention and explain_0_and_255(present, data.labels, convention)
+        explained = convention and explain_one_and_255(present, data.labels, convention)
         if not explained:
             return findings + _black_and_white(data, records, by_id)
         # What the wrong reading makes of the regions says nothing.

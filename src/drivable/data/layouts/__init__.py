@@ -7,12 +7,13 @@ One file a family of layouts; :data:`LAYOUTS` is the list. A new layout is a fun
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
 from upath import UPath
 
-from drivable.data.conventions import IDS, confirm_background, explain_0_and_255
+from drivable.data.conventions import IDS, black_and_white, confirm_background, explain_one_and_255
 from drivable.data.layouts.arrays import open_arrays
 from drivable.data.layouts.bdd100k import (
     open_colormaps,
@@ -36,7 +37,7 @@ from drivable.data.layouts.road_data import Layout, RoadData
 from drivable.data.layouts.shards import open_shards
 from drivable.data.layouts.yolop import open_yolop
 from drivable.data.renaming import described, renamed, with_convention
-from drivable.data.samples import ArrayLabels, MaskFile
+from drivable.data.samples import ArrayLabels, MaskFile, Sample
 from drivable.errors import ConfigError, DataError, nearest_match, one_line
 from drivable.reading import reading
 
@@ -196,19 +197,48 @@ def confirm(data: RoadData) -> None:
     if not data.background_is_largest and all(c.is_told or c.values is None for c in conventions):
         return
     step = max(1, len(samples) // _NUM_CONFIRMED)
+    read: list[Sample] = []
     label_maps, faults = [], []
     for sample in samples[::step][:_NUM_CONFIRMED]:
         try:
             label_maps.append(sample.label.read())
+            read.append(sample)
         except DataError as fault:
             faults.append(fault)  # One broken mask is told by whoever needs it; only all of them stop here.
     if not label_maps:
         raise faults[0]
-    present = sorted(set[int]().union(*(np.flatnonzero(np.bincount(m.ravel())).tolist() for m in label_maps)))
+    ids_of = [np.flatnonzero(np.bincount(label_map.ravel())).tolist() for label_map in label_maps]
+    present = sorted(set[int]().union(*ids_of))
     if not any(value < data.labels.num_classes for value in present):
         expected = list(range(data.labels.num_classes))
         raise DataError(f"{data.root}: no pixel has a class; ids found {present}, expected {one_line(expected)}")
     if data.background_is_largest:
         confirm_background(label_maps, data.labels, f"{data.root} ({data.layout})")
-    elif conventions and (explained := explain_0_and_255(present, data.labels, conventions[0])):
+    elif conventions and (explained := explain_one_and_255(present, data.labels, conventions[0])):
         raise DataError(f"{data.root}: {'; '.join(explained)}", kind="ids-0-255")
+    _warn_of_black_and_white(data, read, ids_of)
+
+
+def _warn_of_black_and_white(data: RoadData, samples: Sequence[Sample], ids_of: Sequence[Collection[int]]) -> None:
+    """Warn of masks of 0 and 255 alone beside others; ``ids_of`` are what each sample's label map holds."""
+    if data.labels.ignore_id != 255:
+        return
+    present = {
+        sample.id: ids
+        for sample, ids in zip(samples, ids_of, strict=True)
+        if isinstance(sample.label, MaskFile | ArrayLabels)
+        and sample.label.convention.ignores_by_default
+        and (sample.label.convention.values or {}).get(0) == 0
+    }
+    found = black_and_white(present)
+    if found:
+        _log.warning(
+            "%s: %d of %d masks looked at hold 0 and 255 alone where others hold ids, '%s' first: read as %s, and all "
+            "else is ignored; write them with the ids of the others, or say under ids in a labels.yaml what 255 means, "
+            "or ignore",
+            data.root,
+            len(found),
+            len(samples),
+            one_line(found[0], 80),
+            data.labels.names[0],
+        )
