@@ -195,6 +195,23 @@ def test_faults_of_predictions(
         evaluate(StoredPredictions(predictions, data.labels), data.samples["test"], data.labels)
 
 
+def test_predictions_of_other_pictures_are_told(
+    run: Run, predictions: Path, rendered_data: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = open_data(rendered_data)
+    num = len(list(predictions.iterdir()))
+    evaluate(StoredPredictions(predictions, data.labels), data.samples["test"], data.labels)
+    assert not caplog.records
+    first = min(predictions.iterdir())
+    for name in ("other-b.png", "other-a.png"):
+        shutil.copy(first, predictions / name)
+    evaluate(StoredPredictions(predictions, data.labels), data.samples["test"], data.labels)
+    said = f"2 of {num + 2} label maps belong to none of the {num} labelled pictures and are not scored, 'other-a.png'"
+    assert said in caplog.text
+    code, _, _ = run("evaluate", "--predictions", predictions, "--data", rendered_data)
+    assert (code, caplog.text.count(said)) == (0, 2)
+
+
 def test_a_folder_without_predictions(tmp_path: Path, predictions: Path) -> None:
     with pytest.raises(DataError, match="no label map"):
         StoredPredictions(tmp_path / "nowhere", BDD100K_DRIVABLE)
@@ -220,6 +237,7 @@ def test_a_folder_without_predictions(tmp_path: Path, predictions: Path) -> None
         (["evaluate", "--predictions", "p", "--data", "x", "--size", "9x9"], "--size does not go with"),
         (["evaluate", "--predictions", "p", "--data", "x", "--work-list", "w"], "--work-list needs a model"),
         (["evaluate", "--data", "x", "--camera", "1,2"], "expected FOCAL_PX,HEIGHT_M,HORIZON_ROW"),
+        (["evaluate", "--data", "x", "--camera", "nan,1,2"], "expected FOCAL_PX,HEIGHT_M,HORIZON_ROW"),
         (["evaluate", "--data", "x", "--camera", "0,1,2"], "must be above 0"),
     ],
 )

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from drivable.data.pictures import Pixels, resize_image, resize_label_map
 from drivable.data.samples import Sample, read_pair
-from drivable.errors import DataError
+from drivable.errors import DataError, one_line
 from drivable.evaluation.label_errors import Doubt, doubt
-from drivable.evaluation.predictions import Confidence, ModelPredictions, Predictor
+from drivable.evaluation.predictions import Confidence, ModelPredictions, Predictor, StoredPredictions
 from drivable.evaluation.slices import SliceScore, slice_scores
 from drivable.labels import LabelSet
 from drivable.metrics import (
@@ -242,6 +242,16 @@ def evaluate(
         raise DataError(
             f"the model knows {list(predictor.labels.names)}, the data has {list(labels.names)}; these must "
             "be the same classes"
+        )
+    if isinstance(predictor, StoredPredictions) and (surplus := predictor.surplus(samples)):
+        _log.warning(
+            "%s: %d of %d label maps belong to none of the %d labelled pictures and are not scored, '%s' first; is it "
+            "another split?",
+            predictor.folder,
+            len(surplus),
+            len(predictor.files),
+            len(samples),
+            one_line(surplus[0].name, 80),
         )
     pictures: list[PictureScore] = []
     reliability = Reliability()

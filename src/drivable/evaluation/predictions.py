@@ -82,6 +82,10 @@ class StoredPredictions:
         if not self.files:
             raise DataError(f"{folder}: no label map (*.png) in this folder")
 
+    def surplus(self, samples: Sequence[Sample]) -> list[Path]:
+        """Label maps that belong to none of these samples, sorted."""
+        return sorted(self.files[key] for key in self.files.keys() - {sample.id for sample in samples})
+
     def answer(self, samples: Sequence[Sample], images: Sequence[Pixels]) -> list[tuple[LabelMap, Confidence | None]]:
         """See :class:`Predictor`.
 
