@@ -194,7 +194,10 @@ def inside(folder: Path, *parts: str) -> Path:
     target = folder.joinpath(*parts)
     root, resolved = folder.resolve(), target.resolve()
     if root == resolved or root not in resolved.parents:
-        raise DataError(f"{one_line('/'.join(parts), 120)}: lies outside of {folder}; rename it where it comes from")
+        raise DataError(
+            f"{one_line('/'.join(parts), 120)}: lies outside of {folder}; rename it where it comes from, or "
+            "remove the symbolic link that leads there"
+        )
     return target
 
 
@@ -259,13 +262,18 @@ def write_table(stem: Path, rows: Sequence[Mapping[str, Any]], title: str = "") 
     """
     columns = list(dict.fromkeys(column for row in rows for column in row))
     cells = [["-" if row.get(column) is None else str(row[column]) for column in columns] for row in rows]
-    lines = ["| " + " | ".join(line) + " |" for line in [columns, ["---"] * len(columns), *cells]]
+    lines = ["| " + " | ".join(map(_cell, line)) + " |" for line in [columns, ["---"] * len(columns), *cells]]
     write_text(stem.with_name(f"{stem.name}.md"), "\n".join([*([title, ""] if title else []), *lines]) + "\n")
     table = io.StringIO()
     writer = csv.DictWriter(table, fieldnames=columns)
     writer.writeheader()
     writer.writerows(rows)
     write_text(stem.with_name(f"{stem.name}.csv"), table.getvalue())
+
+
+def _cell(text: str) -> str:
+    """Text as a cell of a Markdown table: on one line, and what would end the cell escaped."""
+    return " ".join(text.splitlines()).replace("\\", "\\\\").replace("|", "\\|")
 
 
 def write_json(path: Path, values: Any) -> None:

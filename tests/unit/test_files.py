@@ -1,3 +1,4 @@
+import csv
 import errno
 import json
 import os
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from drivable.errors import OutputError
-from drivable.files import make_folder, refuse_used, write_json, write_text, written_whole
+from drivable.files import make_folder, refuse_used, write_json, write_table, write_text, written_whole
 
 
 def test_a_failed_block_leaves_nothing(tmp_path: Path) -> None:
@@ -164,3 +165,12 @@ def test_a_stop_while_a_folder_is_tried_leaves_nothing(tmp_path: Path, monkeypat
     with pytest.raises(KeyboardInterrupt):
         make_folder(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_would_break_a_table_is_escaped(tmp_path: Path) -> None:
+    write_table(tmp_path / "t", [{"a|b": "x|y", "path": "c:\\d|", "text": "two\r\nlines", "none": None}], "title")
+    lines = (tmp_path / "t.md").read_text().splitlines()
+    assert lines[:3] == ["title", "", r"| a\|b | path | text | none |"]
+    assert lines[3:] == ["| --- | --- | --- | --- |", r"| x\|y | c:\\d\| | two lines | - |"]
+    with (tmp_path / "t.csv").open(newline="") as stream:
+        assert list(csv.DictReader(stream)) == [{"a|b": "x|y", "path": "c:\\d|", "text": "two\r\nlines", "none": ""}]

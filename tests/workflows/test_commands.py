@@ -258,6 +258,18 @@ def test_data_split_and_pack(run: Run, make_bdd100k: Callable[..., Path], tmp_pa
     assert (code, "add up to 1" in err) == (2, True)
 
 
+@pytest.mark.parametrize("link", ["splits", "splits/mine"])
+def test_a_split_does_not_follow_a_link_out_of_the_data(
+    link: str, run: Run, make_bdd100k: Callable[..., Path], tmp_path: Path
+) -> None:
+    root, elsewhere = make_bdd100k(ids=tuple(f"{i:02d}" for i in range(20))), tmp_path / "elsewhere"
+    (root / "splits/mine").parent.mkdir() if link == "splits/mine" else elsewhere.mkdir()
+    (root / link).symlink_to(elsewhere)
+    code, _, err = run("data", "split", root, "--name", "mine")
+    assert (code, f"splits/mine: lies outside of {root}" in err, len(err.splitlines())) == (1, True, 1)
+    assert not elsewhere.exists() or list(elsewhere.iterdir()) == []
+
+
 def test_data_split_obeys_ids(run: Run, make_bdd100k: Callable[..., Path]) -> None:
     root = make_bdd100k(ids=tuple(f"{i:02d}" for i in range(20)))
     for mask in (root / "labels/drivable/masks/train").iterdir():

@@ -124,15 +124,16 @@ def split(
 ) -> None:
     """Divide the labelled pictures at random, reproducibly; the defaults are the course's exact split."""
     from drivable.data import balanced_split, drive_of, open_data, seeded_split, select_split, write_split
-    from drivable.files import check_name, write_json
+    from drivable.files import check_name, inside, write_json
+    from drivable.reading import is_named
 
     try:
         check_name(name, "--name")
     except DataError as fault:
         raise ConfigError(str(fault)) from fault
     data = open_data(path, layout, ids)
-    folder = data.root / "splits" / name
-    if folder.exists():
+    folder = inside(data.root, "splits", name)
+    if is_named(folder):
         raise OutputError(f"{folder}: exists already; choose another --name or remove it")
     samples = select_split(data, "all" if only is None else str(only))
     chosen = [sample.id for sample in samples]
