@@ -1,12 +1,12 @@
 # make demo: everything set up, the whole job on rendered roads, pictures and a table at the end.
-# make test: everything set up, the tests. make check: what CI runs.
+# make test: everything set up, the tests. make check: what CI runs. make dist: a wheel in dist/.
 
 VENV := .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
 
-.PHONY: install demo test test-slow check clean
+.PHONY: install demo test test-slow check dist clean
 
 install: $(VENV)/.installed
 
@@ -40,5 +40,10 @@ check: install
 	$(BIN)/lint-imports
 	$(MAKE) test
 
+# The wheel holds the shipped weights, the recipes and the templates.
+dist: install
+	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .
+	@ls dist/*.whl
+
 clean:
-	rm -rf $(VENV) demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) demo dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -133,3 +133,11 @@ def test_the_wheel_carries_recipes_and_template(tmp_path: Path) -> None:
               "drivable/evaluation/report.html.j2", "drivable/data/inspection/page.html.j2",
               "drivable/weights/drivable-lite.safetensors", "drivable/weights/drivable-lite.md")  # fmt: skip
     assert all(name in names for name in wanted)
+    places = {"drivable": ROOT / "src/drivable", "drivable/configs": ROOT / "configs"}
+    files = {
+        f"{place}/{file.relative_to(folder).as_posix()}"
+        for place, folder in places.items()
+        for file in folder.rglob("*")
+        if file.is_file() and "__pycache__" not in file.parts
+    }
+    assert {name for name in names if ".dist-info/" not in name} == files
