@@ -76,6 +76,25 @@ def test_an_exported_file_is_a_segmenter_and_knows_itself(exported: Path, checkp
         segmenter.probabilities(images[0])
 
 
+@pytest.mark.parametrize("background", ["background", None])
+def test_classes_without_a_background_are_told(
+    background: str | None,
+    checkpoint: Checkpoint,
+    pictures: LabelledPictures,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    labels = replace(checkpoint.labels, background=background)
+    few = replace(pictures, labels=labels, check=pictures.check[:2])
+    settings = ExportSettings("torchscript", "fp32", SIZE)
+    export_model(replace(checkpoint, labels=labels, calibration=None), tmp_path / "m.torchscript", settings, few)
+    told = [record.getMessage() for record in caplog.records if "no background" in record.getMessage()]
+    expected = (
+        f"{tmp_path / 'm.torchscript'}: its classes have no background, so where its network gives no number it says"
+    )
+    assert [said.startswith(f"{expected} 'direct'") for said in told] == [True] * (background is None)
+
+
 def test_another_runtimes_probabilities_are_compared_too(
     checkpoint: Checkpoint, pictures: LabelledPictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -104,6 +104,14 @@ def export_model(
         description = replace(description, parity={**parity, "passed": not faults, "faults": faults})
         with _told_as(OutputError, f"{path}: cannot be written"):
             save(temporary, description)
+    if checkpoint.labels.background_id is None:
+        # The graph can neither refuse an image nor say that it knows nothing of a pixel.
+        _log.warning(
+            "%s: its classes have no background, so where its network gives no number it says '%s'; mind what that "
+            "means to whoever drives by it, or train with a background",
+            path,
+            checkpoint.labels.names[0],
+        )
     if "ms" in parity and parity["ms"] >= parity["ms in fp32"]:
         _log.warning(
             "%s: int8 is not faster than float32 in %s on this machine: %.1f ms against %.1f ms; measure it where it "
