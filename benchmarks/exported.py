@@ -22,9 +22,7 @@ from drivable.config.models import SegFormerSpec
 from drivable.data.pictures import Pixels
 from drivable.models.cost import model_cost
 from drivable.segmenter import ExportedSegmenter, TorchSegmenter
-from drivable.segmenter.description import KEY, ExportDescription
 from drivable.segmenter.graph import calibrated_graph
-from drivable.segmenter.openvino_resize import RESIZE, resize_in_int8
 from drivable.segmenter.openvino_segmenter import openvino_core
 
 SIZE = (360, 640)
@@ -60,8 +58,6 @@ def outside_network(path: Path, threads: int, rounds: int) -> tuple[float, float
     core = openvino_core()
     graph = core.read_model(path)
     graph.reshape([1, *SIZE, 3])
-    if ExportDescription.from_json(graph.get_rt_info(KEY).astype(str), path).precision == "int8":
-        resize_in_int8(graph)
     options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads, "PERF_COUNT": True}
     request = core.compile_model(graph, "CPU", options).create_infer_request()
     image = np.random.default_rng(0).integers(0, 256, (1, *SIZE, 3), dtype=np.uint8)
@@ -69,9 +65,7 @@ def outside_network(path: Path, threads: int, rounds: int) -> tuple[float, float
     for _ in range(rounds):
         request.infer([image], share_inputs=True)
         nodes = request.get_profiling_info()
-        places = [
-            place for place, node in enumerate(nodes) if "Convolution" in node.node_type and node.node_name != RESIZE
-        ]
+        places = [place for place, node in enumerate(nodes) if "Convolution" in node.node_type]
         times = [node.real_time.total_seconds() * 1e3 for node in nodes]
         first, last = places[0], places[-1] + 1
         parts.append((sum(times[:first]), sum(times[first:last]), sum(times[last:])))

@@ -63,11 +63,6 @@ def draw_errors(image: Pixels, actual: Pixels, predicted: Pixels, labels: LabelS
     return drawn
 
 
-def color_map(label_map: Pixels, labels: LabelSet) -> Pixels:
-    """Ids (H, W) -> their colours (H, W, 3) uint8 RGB."""
-    return labels.palette()[label_map]
-
-
 def picture_sheet(pictures: Sequence[Pixels], num_columns: int, cell: tuple[int, int]) -> Pixels:
     """Lay pictures out in rows.
 

@@ -106,6 +106,4 @@ def _int8(
 def _graph(checkpoint: Checkpoint, settings: ExportSettings) -> ExportedGraph:
     """What is exported: without what the segmenter does for torch alone."""
     graph = calibrated_graph(checkpoint, fold(checkpoint.build()), settings.size)
-    if settings.outputs == "ids":
-        graph.fold_relative_to_background()
     return ExportedGraph(graph, settings.outputs, settings.upsampling).eval().requires_grad_(False)

@@ -31,7 +31,7 @@ from drivable.export.parity import (
 from drivable.export.quantization import is_transformer
 from drivable.export.settings import ROUNDED, SUFFIXES, ExportSettings, refuse
 from drivable.files import file_fingerprint, written_whole
-from drivable.segmenter import ExportedSegmenter, OpenVINOSegmenter, TorchSegmenter, load
+from drivable.segmenter import ExportedSegmenter, TorchSegmenter, load
 from drivable.segmenter.description import ExportDescription
 from drivable.segmenter.graph import SegmenterGraph, calibrated_graph
 from drivable.segmenter.runtimes import first_line
@@ -149,9 +149,7 @@ def _checked(
     """What was measured, and what is wrong."""
     exported = load(file, "cpu")
     assert isinstance(exported, ExportedSegmenter)
-    # What other programs run of the file, where this one replaces a part of it.
-    as_written = OpenVINOSegmenter(file, "cpu", as_written=True) if settings.target == "openvino" else exported
-    shares = agreement(_in_torch(ExportedGraph(reference, "ids", settings.upsampling)), as_written, pictures)
+    shares = agreement(_in_torch(ExportedGraph(reference, "ids", settings.upsampling)), exported, pictures)
     parity: dict[str, Any] = {"agreement": shares, "pictures": pictures.name}
     faults = []
     if settings.precision not in ROUNDED:
@@ -163,16 +161,13 @@ def _checked(
             )
     if settings.outputs == "probabilities":
         probabilities = _in_torch(ExportedGraph(reference, "probabilities", "exact"))
-        parity["probabilities off by"] = most_off(probabilities, as_written, pictures)
+        parity["probabilities off by"] = most_off(probabilities, exported, pictures)
         limit = MOST_OFF[settings.precision in ROUNDED]
         if parity["probabilities off by"] > limit:
             faults.append(f"probabilities are {parity['probabilities off by']:.4f} off on average, expected {limit}")
     if settings.is_scored:
         parity["strict3 in torch"] = strict3(_in_torch(reference), pictures.check, pictures.labels)
-        parity["strict3"] = min(
-            strict3(segmenter.segment, pictures.check, pictures.labels)
-            for segmenter in dict.fromkeys((exported, as_written))
-        )
+        parity["strict3"] = strict3(exported.segment, pictures.check, pictures.labels)
         parity["strict3 lost"] = parity["strict3 in torch"] - parity["strict3"]
         if _loses_too_much(parity):
             faults.append(

@@ -14,7 +14,7 @@ from drivable import __version__
 from drivable.export.graph import FREE_AXES, ExportedGraph, example, sentence
 from drivable.export.quantization import Quantizable, Segment, ids_of
 from drivable.interrupt import interrupted_afterwards
-from drivable.segmenter.description import KEY, PIXELS, ExportDescription
+from drivable.segmenter.description import KEY, ExportDescription
 from drivable.segmenter.runtimes import need
 
 # The first with antialiased Resize.
@@ -52,21 +52,7 @@ def to_onnx(graph: ExportedGraph) -> Any:
     finally:
         logger.setLevel(level)
     assert program is not None
-    model = program.model_proto
-    _name_pixels(model)
-    return model
-
-
-def _name_pixels(model: Any) -> None:
-    """Give the resized pixels their name; they are what is divided by 255."""
-    onnx = need("onnx", _PURPOSE)
-    levels = {t.name for t in model.graph.initializer if not t.dims and onnx.numpy_helper.to_array(t) == 255}
-    divided = next(node.input[0] for node in model.graph.node if node.op_type == "Div" and node.input[1] in levels)
-    for node in model.graph.node:
-        node.input[:] = [PIXELS if name == divided else name for name in node.input]
-        node.output[:] = [PIXELS if name == divided else name for name in node.output]
-    for value in model.graph.value_info:
-        value.name = PIXELS if value.name == divided else value.name
+    return program.model_proto
 
 
 def with_half_weights(model: Any) -> Any:

@@ -14,8 +14,6 @@ from drivable.labels import LabelSet
 from drivable.reading import check_network_size, parse_json, reading
 
 KEY = "drivable"
-# Name of the values inside the graph that the network sees before they are normalised: (N, 3, h, w), 0..255.
-PIXELS = "pixels"
 _FORMAT_VERSION = 1
 _KNOWN = {
     "precision": ("fp32", "fp16", "bf16", "int8"),

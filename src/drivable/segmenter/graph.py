@@ -71,30 +71,11 @@ class SegmenterGraph(nn.Module):
         unknown = [0.0 if k == self.background else -_MOST for k in range(labels.num_classes)]
         self.register_buffer("unknown", torch.tensor(unknown).view(1, -1, 1, 1), persistent=False)
         self.marks_unknown = marks_unknown
-        self._has_relative_logits = False
-
-    def fold_relative_to_background(self) -> None:
-        """Let the classifier give what :func:`relative_to` makes of its logits, where it is the last convolution.
-
-        One plane and three small steps less; from then on only ids can be had. The model is changed.
-        """
-        classify = getattr(self.model.decoder, "classify", None)
-        if not isinstance(classify, nn.Conv2d):
-            return
-        relative = nn.Conv2d(classify.in_channels, classify.out_channels - 1, 1)
-        relative.load_state_dict(
-            {name: relative_to(self.background, value, axis=0) for name, value in classify.state_dict().items()}
-        )
-        self.model.decoder.classify = relative
-        if self.offsets is not None:
-            self.offsets = relative_to(self.background, self.offsets)
-        self.unknown = relative_to(self.background, self.unknown)
-        self._has_relative_logits = True
 
     def forward(self, images: Tensor) -> Tensor:
         """RGB (N, H, W, 3) uint8 -> ids (N, H, W) uint8."""
         # One plane less to enlarge: whoever wins over the background wins.
-        relative = self._enlarged(self._relative(images), images)
+        relative = self._enlarged(relative_to(self.background, self.grid_logits(images)), images)
         ids = most_probable(relative, self.background)
         if self.marks_unknown:
             ids = torch.where(relative.isnan().any(dim=1), UNKNOWN_ID, ids)
@@ -102,7 +83,8 @@ class SegmenterGraph(nn.Module):
 
     def fast_ids(self, images: Tensor) -> Tensor:
         """Like :meth:`forward`, but chosen on the network's own grid and enlarged by the nearest neighbour."""
-        ids = most_probable(self._relative(images), self.background).unsqueeze(1).float()
+        ids = most_probable(relative_to(self.background, self.grid_logits(images)), self.background)
+        ids = ids.unsqueeze(1).float()
         ids = F.interpolate(ids, size=self._shape_below(images), mode="nearest").squeeze(1).to(torch.uint8)
         return self._above_too(ids, images)
 
@@ -137,10 +119,6 @@ class SegmenterGraph(nn.Module):
     def _shape_below(self, images: Tensor) -> tuple[int, int]:
         height, width = images.shape[1:3]
         return height if self.size is None else self.model.num_seen(height), width
-
-    def _relative(self, images: Tensor) -> Tensor:
-        logits = self.grid_logits(images)
-        return logits if self._has_relative_logits else relative_to(self.background, logits)
 
     def _working(self, pixels: Tensor, size: tuple[int, int]) -> Tensor:
         same = size == tuple(pixels.shape[-2:])

@@ -18,7 +18,6 @@ from drivable.models.finite import refuse_not_finite
 from drivable.reading import check_limit, limit, open_regular, reading, require_regular
 from drivable.segmenter.description import KEY, ExportDescription
 from drivable.segmenter.exported import ExportedSegmenter
-from drivable.segmenter.openvino_resize import resize_in_int8
 from drivable.segmenter.protocol import Image
 from drivable.segmenter.runtimes import first_line, need, num_cores
 
@@ -57,14 +56,12 @@ class OpenVINOSegmenter(ExportedSegmenter):
     float32 files compute in float32, bf16 files in bfloat16 on a CPU that has it, int8 files the rest in what they say.
     The first size of pictures, and each that comes twice in a row, gets a graph compiled for it, which is faster than
     the one with free sizes that all others share; its first picture waits for that, and the few last used are kept. Of
-    int8 files, on a CPU, such a graph resizes pictures in int8 too. Of several pictures of one size each gets a stream
-    there, up to as many as there are threads.
+    several pictures of one size each gets a stream on a CPU, up to as many as there are threads.
 
     Args:
         path: of the ``.xml``.
         device: of OpenVINO, such as ``cpu`` or ``gpu``; ``auto`` takes the CPU.
         num_threads: of one picture; all cores where not given.
-        as_written: whether the graph is run as other programs run the file, with nothing replaced.
 
     Raises:
         CheckpointError: where the files are missing, damaged or not of this tool.
@@ -75,9 +72,7 @@ class OpenVINOSegmenter(ExportedSegmenter):
         (720, 1280)
     """
 
-    def __init__(
-        self, path: Path, device: str = "auto", num_threads: int | None = None, as_written: bool = False
-    ) -> None:
+    def __init__(self, path: Path, device: str = "auto", num_threads: int | None = None) -> None:
         core = openvino_core()
         for file in (path, path.with_suffix(".bin")):
             if not file.exists():
@@ -96,9 +91,6 @@ class OpenVINOSegmenter(ExportedSegmenter):
         floats = about.rest if about.precision == "int8" else about.precision
         place = openvino_device(device)
         self._options = (floats == "bf16", place, num_threads or num_cores())
-        self._replaces_resize = (
-            about.precision == "int8" and about.size is not None and place == "CPU" and not as_written
-        )
         self._fixed: OrderedDict[tuple[tuple[int, ...], int], _Runner] = OrderedDict()
         self._last_kind: tuple[tuple[int, ...], int] | None = None
         self._free: _Runner | None = None
@@ -130,8 +122,6 @@ class OpenVINOSegmenter(ExportedSegmenter):
         if kind not in self._fixed and comes_again:
             graph = self._graph.clone()
             graph.reshape(shape)
-            if self._replaces_resize:
-                resize_in_int8(graph)
             compiled = compile_graph(graph, *self._options, num_streams)
             self._fixed[kind] = _in_one(compiled) if num_streams == 1 else _in_streams(compiled, num_streams)
             if len(self._fixed) > _MOST_FIXED:

@@ -17,7 +17,6 @@ from drivable.data.rendered.road import Road, SceneKind
 from drivable.data.rendered.texture import noise_texture, sample_texture
 
 SLOT_M = 14.0
-POLE_COLOR = np.array([0.3, 0.3, 0.31])
 ThingKind = Literal["tree", "building", "pole", "bush"]
 
 
