@@ -19,11 +19,11 @@ import torch
 
 from drivable.benchmark import Contender, Row, Settings, benchmark, machine, open_contender, untrained
 from drivable.config.models import SegFormerSpec
-from drivable.data.pictures import Pixels
+from drivable.imaging.images import Pixels
 from drivable.models.cost import model_cost
 from drivable.segmenter import ExportedSegmenter, TorchSegmenter
 from drivable.segmenter.graph import calibrated_graph
-from drivable.segmenter.openvino_segmenter import openvino_core
+from drivable.segmenter.openvino import openvino_core
 
 SIZE = (360, 640)
 COURSE = SegFormerSpec(name="segformer_b3")

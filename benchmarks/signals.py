@@ -36,10 +36,10 @@ from safetensors.torch import load_file
 
 from drivable.checkpoint import Checkpoint, Preprocessing, save_checkpoint
 from drivable.config.models import LiteSpec
-from drivable.data.rendered import write_rendered_dataset
 from drivable.labels import BDD100K_DRIVABLE
 from drivable.models import build_model
 from drivable.segmenter import load
+from drivable.synthetic import write_rendered_dataset
 
 SIZE = (96, 160)
 # Of a command with torch and its compiler on a busy machine.

@@ -12,7 +12,7 @@ import torch
 from hypothesis import HealthCheck, settings
 from PIL import Image
 
-from drivable.data.rendered import write_rendered_dataset
+from drivable.synthetic import write_rendered_dataset
 
 # One test process per core beats one process with two threads.
 torch.set_num_threads(1)

@@ -10,17 +10,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from drivable.data.overlay import draw_overlay
-    from drivable.data.pictures import read_image
+    from drivable.imaging.images import read_image
+    from drivable.imaging.overlay import draw_overlay
     from drivable.segmenter import load
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "draw_overlay", "load", "read_image"]
 
 _HOMES = {
-    "draw_overlay": "drivable.data.overlay",
+    "draw_overlay": "drivable.imaging.overlay",
     "load": "drivable.segmenter",
-    "read_image": "drivable.data.pictures",
+    "read_image": "drivable.imaging.images",
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from drivable.interrupt import terminated_as_interrupted
+from drivable.signals import terminated_as_interrupted
 
 
 def main() -> None:

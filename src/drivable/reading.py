@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, Literal, Protocol
 import yaml
 
 from drivable.errors import ConfigError, DataError, DrivableError, PlacelessError, one_line
-from drivable.interrupt import stop_asked
+from drivable.signals import stop_asked
 
 # Environment variable to (default, what it bounds).
 LIMITS: Mapping[str, tuple[int, str]] = {

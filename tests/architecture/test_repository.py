@@ -111,10 +111,10 @@ def test_the_guides_labels_yaml_is_read(
 
 
 def test_the_guide_names_everything_there_is() -> None:
+    from drivable.curation.conversion import WRITERS
+    from drivable.curation.fetch import ACCOUNT_SETS, FETCHABLE_SETS
+    from drivable.curation.inspection.findings import REMEDIES
     from drivable.data import LAYOUTS
-    from drivable.data.conversion import WRITERS
-    from drivable.data.fetch import ACCOUNT_SETS, FETCHABLE_SETS
-    from drivable.data.inspection.findings import REMEDIES
 
     named = set(re.findall(r"`([a-z0-9_-]+)`", DATA_GUIDE))
     for known in (LAYOUTS, WRITERS, REMEDIES, FETCHABLE_SETS, ACCOUNT_SETS):
@@ -130,7 +130,7 @@ def test_the_wheel_carries_recipes_and_template(tmp_path: Path) -> None:
 
     names = zipfile.ZipFile(next(tmp_path.glob("drivable-*.whl"))).namelist()
     wanted = ("drivable/configs/lite.yaml", "drivable/configs/course/unet.yaml", "drivable/py.typed",
-              "drivable/evaluation/report.html.j2", "drivable/data/inspection/page.html.j2",
+              "drivable/evaluation/report.html.j2", "drivable/curation/inspection/page.html.j2",
               "drivable/weights/drivable-lite.safetensors", "drivable/weights/drivable-lite.md")  # fmt: skip
     assert all(name in names for name in wanted)
     places = {"drivable": ROOT / "src/drivable", "drivable/configs": ROOT / "configs"}

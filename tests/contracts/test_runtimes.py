@@ -14,9 +14,9 @@ import pytest
 from packaging.requirements import Requirement
 
 from drivable.checkpoint import find_checkpoint, load_checkpoint
-from drivable.data.pictures import Pixels
 from drivable.export import ExportSettings, onnx_file, rendered_pictures
 from drivable.export.conversion import _graph, convert
+from drivable.imaging.images import Pixels
 from drivable.segmenter import load
 from drivable.segmenter.description import ExportDescription
 

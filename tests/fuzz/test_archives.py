@@ -11,7 +11,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivable.data.archives import unpack
+from drivable.curation.archives import unpack
 from drivable.errors import DataError, OutputError
 
 NAMES = st.one_of(

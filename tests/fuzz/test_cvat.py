@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivable.data.annotations.cvat import read_cvat
+from drivable.data.formats.cvat_xml import read_cvat
 
 from .mutations import mutated, outcome
 

@@ -22,7 +22,7 @@ from drivable.labels import BDD100K_DRIVABLE
 from drivable.reading import reading
 from drivable.segmenter.description import KEY, ExportDescription
 from drivable.segmenter.onnx_check import checked_onnx, require_finite_onnx
-from drivable.segmenter.openvino_segmenter import check_graph_text
+from drivable.segmenter.openvino import check_graph_text
 from drivable.segmenter.torch_archives import checked_program
 
 WHERE = Path("lite.onnx")

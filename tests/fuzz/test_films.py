@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivable.errors import DataError
-from drivable.prediction import read_frames, read_video_info
+from drivable.imaging.video import read_frames, read_video_info
 
 CODECS = {"mp4": "libx264", "mkv": "mpeg4", "avi": "mjpeg", "ts": "mpeg2video"}
 # What headers hold: lengths, sizes, times, counts.

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from drivable.data.pictures import open_picture, picture_size, read_image
 from drivable.errors import DataError
+from drivable.imaging.images import open_picture, picture_size, read_image
 
 from .mutations import Bytes, mutated, outcome
 

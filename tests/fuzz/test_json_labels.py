@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from pycocotools import mask as coco_mask
 
-from drivable.data.annotations.label_files import read_frames
+from drivable.data.formats.label_json import read_frames
 
 from .mutations import mutated, outcome
 from .trees import changed

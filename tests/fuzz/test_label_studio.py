@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from drivable.data.annotations.label_studio import read_label_studio
+from drivable.data.formats.label_studio_json import read_label_studio
 
 from .mutations import mutated, outcome
 from .trees import changed

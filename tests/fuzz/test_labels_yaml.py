@@ -6,12 +6,12 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivable.data.conversion import write_labels_yaml
+from drivable.curation.conversion import write_labels_yaml
+from drivable.data.formats.camvid import open_camvid
+from drivable.data.formats.mapillary import open_mapillary
 from drivable.data.id_files import ids_text, read_ids
 from drivable.data.labels_yaml import DescribedLabels, read_labels_yaml
-from drivable.data.layouts.camvid import open_camvid
-from drivable.data.layouts.mapillary import open_mapillary
-from drivable.data.layouts.road_data import read_attributes
+from drivable.data.road_data import read_attributes
 from drivable.errors import ConfigError
 from drivable.labels import LabelSet
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from drivable.data.conventions import COLORS_2018, CURRENT_IDS, YES_OR_NO, MaskConvention, identity_convention
-from drivable.data.layouts.yolop import GreyMasks
+from drivable.data.encodings import COLORS_2018, CURRENT_IDS, YES_OR_NO, MaskConvention, identity_convention
+from drivable.data.formats.yolop import GreyMasks
 from drivable.errors import DataError
 from drivable.labels import BDD100K_DRIVABLE
 

@@ -4,9 +4,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivable.data.annotations import Rle
-from drivable.data.annotations.cvat import RowRle
-from drivable.data.annotations.label_studio import Brush
+from drivable.data.formats.cvat_xml import RowRle
+from drivable.data.formats.label_studio_json import Brush
+from drivable.data.shapes import Rle
 
 from .mutations import mutated, outcome
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
-from drivable.data.rendered import render, sample_scene
 from drivable.models.resizing import resize, resize_pixels, weights
+from drivable.synthetic import render, sample_scene
 
 
 @pytest.mark.parametrize(("num_from", "num_to"), [(9, 18), (18, 9), (7, 7), (5, 13), (131, 40), (1, 4), (4, 1)])

@@ -17,9 +17,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from drivable.errors import CheckpointError
 from drivable.labels import BDD100K_DRIVABLE, LabelSet
+from drivable.optional import first_line
 from drivable.segmenter import OnnxSegmenter, OpenVINOSegmenter
 from drivable.segmenter.description import KEY, ExportDescription
-from drivable.segmenter.runtimes import first_line
 
 NAN = float("nan")
 IMAGE = np.zeros((4, 5, 3), dtype=np.uint8)
@@ -78,7 +78,7 @@ def test_constants_that_are_no_numbers_are_refused(tmp_path: Path, value: float,
 
 
 def test_probabilities_that_are_no_numbers_are_background(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("drivable.segmenter.onnx_segmenter.require_finite_onnx", lambda *_: None)
+    monkeypatch.setattr("drivable.segmenter.onnx.require_finite_onnx", lambda *_: None)
     for values in ([NAN, 1, 0], [1, NAN, 0], [1, 1, NAN], [NAN, NAN, NAN]):
         onnx.save(small(values, about("probabilities"), "probabilities"), tmp_path / "small.onnx")
         assert (OnnxSegmenter(tmp_path / "small.onnx", "cpu").segment(IMAGE + 1) == 2).all()
@@ -89,7 +89,7 @@ def test_probabilities_that_are_no_numbers_are_background(tmp_path: Path, monkey
 def test_without_a_background_probabilities_that_are_no_numbers_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("drivable.segmenter.onnx_segmenter.require_finite_onnx", lambda *_: None)
+    monkeypatch.setattr("drivable.segmenter.onnx.require_finite_onnx", lambda *_: None)
     labels = LabelSet(("a", "b", "c"), ((0, 0, 0), (1, 1, 1), (2, 2, 2)))
     onnx.save(small([1, NAN, 0], about("probabilities", labels), "probabilities"), tmp_path / "small.onnx")
     segmenter = OnnxSegmenter(tmp_path / "small.onnx", "cpu")

@@ -8,7 +8,6 @@ import pytest
 
 from drivable.errors import CheckpointError, ConfigError, DataError, one_line
 from drivable.files import check_name, inside
-from drivable.interrupt import terminated_as_interrupted
 from drivable.reading import (
     LIMITS,
     check_network_size,
@@ -22,6 +21,7 @@ from drivable.reading import (
     read_text,
     reading,
 )
+from drivable.signals import terminated_as_interrupted
 
 BOMB = "a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n" + "\n".join(
     f"{b}: &{b} [{', '.join([f'*{a}'] * 10)}]" for a, b in zip("abcdefg", "bcdefgh", strict=True)

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import pytest
 
 from drivable.errors import ConfigError
-from drivable.segmenter.openvino_segmenter import openvino_core
-from drivable.segmenter.runtimes import need
+from drivable.optional import need
+from drivable.segmenter.openvino import openvino_core
 
 
 def test_a_runtime_that_is_not_installed_says_what_to_install() -> None:

@@ -19,7 +19,7 @@ from PIL import Image
 
 from drivable.checkpoint import find_checkpoint, load_checkpoint, save_checkpoint
 from drivable.cli.tables import format_cell
-from drivable.data.rendered import render_drive
+from drivable.synthetic import render_drive
 
 Run = Callable[..., tuple[int, str, str]]
 SMALL = [
@@ -228,10 +228,10 @@ def test_ctrl_c_in_an_inspection(
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("drivable.data.inspection.inspect", stop)
+    monkeypatch.setattr("drivable.curation.inspection.inspect", stop)
     code, _, err = run("data", "inspect", rendered_data, "--page", tmp_path / "page.html")
     assert (code, err.strip()) == (1, "stopped; the same command goes on from here")
-    monkeypatch.setattr("drivable.data.pack.pack", stop)
+    monkeypatch.setattr("drivable.curation.pack.pack", stop)
     code, _, err = run("data", "pack", rendered_data, tmp_path / "small")
     assert (code, err.strip()) == (130, "drivable: stopped; nothing is left half-written")
     assert list(tmp_path.iterdir()) == []

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from drivable.config import load_recipe, with_data_path
-from drivable.data.layouts import data_root
+from drivable.data.open import data_root
 from drivable.errors import ConfigError
 from drivable.files import write_json, write_table
 from drivable.training import resumed_recipe

@@ -15,14 +15,14 @@ from PIL import Image
 
 from drivable.checkpoint import find_checkpoint, load_checkpoint, save_checkpoint
 from drivable.data import open_data, select_split
-from drivable.data.attribute_files import attributes_for
+from drivable.data.attributes import attributes_for
 from drivable.data.samples import Sample
 from drivable.errors import ConfigError, DataError
 from drivable.evaluation import StoredPredictions, differences, evaluate
-from drivable.evaluation.corruptions import CORRUPTIONS, corrupt
 from drivable.evaluation.footage import score_footage
 from drivable.evaluation.label_errors import doubt, suspects
 from drivable.evaluation.slices import widest_gap
+from drivable.imaging.corruptions import CORRUPTIONS, corrupt
 from drivable.labels import BDD100K_DRIVABLE, LabelSet
 from drivable.segmenter import Image as Pixels
 from drivable.segmenter import LabelMap

@@ -11,7 +11,7 @@ import pytest
 
 from drivable.checkpoint import find_checkpoint, load_checkpoint
 from drivable.export import ExportSettings, LabelledPictures, export_model
-from drivable.interrupt import interrupted_afterwards, stop_asked, terminated_as_interrupted
+from drivable.signals import interrupted_afterwards, stop_asked, terminated_as_interrupted
 
 
 @pytest.mark.parametrize(

@@ -22,8 +22,8 @@ import numpy as np
 import pytest
 
 from drivable.cli.main import main
-from drivable.data import fetch as engine
-from drivable.data.fetch import ACCOUNT_SETS, FETCHABLE_SETS, fetch_set
+from drivable.curation import fetch as engine
+from drivable.curation.fetch import ACCOUNT_SETS, FETCHABLE_SETS, fetch_set
 from drivable.errors import ConfigError, DataError, OutputError
 
 Run = Callable[..., tuple[int, str, str]]

@@ -18,9 +18,11 @@ from av.video.stream import VideoStream
 from drivable.checkpoint import Calibration
 from drivable.errors import DataError, OutputError
 from drivable.evaluation.footage import score_footage
+from drivable.imaging.container_size import stated_bytes
+from drivable.imaging.sources import find_sources
+from drivable.imaging.video import Frame, read_frames, read_video_info, video_writer
 from drivable.labels import BDD100K_DRIVABLE
-from drivable.prediction import Frame, find_sources, predict, read_frames, read_video_info, video_writer
-from drivable.prediction.container_size import stated_bytes
+from drivable.prediction import predict
 from drivable.segmenter import Image as Pixels
 from drivable.segmenter import LabelMap
 from drivable.segmenter.protocol import Origin

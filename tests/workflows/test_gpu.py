@@ -9,12 +9,12 @@ import torch
 from drivable.benchmark import Settings, benchmark, open_contender
 from drivable.checkpoint import find_checkpoint, load_checkpoint
 from drivable.config import load_recipe
-from drivable.data.rendered import render, sample_scene
 from drivable.models import build_model, default_spec
 from drivable.segmenter import TorchSegmenter
-from drivable.segmenter.recording import Recorder
+from drivable.segmenter.cuda_graphs import Recorder
+from drivable.synthetic import render, sample_scene
 from drivable.training import train
-from drivable.training.recording import ReplayedNetwork
+from drivable.training.cuda_graphs import ReplayedNetwork
 
 pytestmark = [
     pytest.mark.gpu,

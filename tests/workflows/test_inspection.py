@@ -11,14 +11,14 @@ import pytest
 import yaml
 from PIL import Image
 
+from drivable.curation.inspection import Inspection, example_sheet, inspect, write_page
+from drivable.curation.inspection.examine import Record
+from drivable.curation.inspection.findings import REMEDIES
+from drivable.curation.inspection.likeness import alike
 from drivable.data import open_data
-from drivable.data.inspection import Inspection, example_sheet, inspect, write_page
-from drivable.data.inspection.examine import Record
-from drivable.data.inspection.findings import REMEDIES
-from drivable.data.inspection.likeness import alike
-from drivable.data.rendered import write_rendered_dataset
 from drivable.errors import DataError
 from drivable.files import write_json
+from drivable.synthetic import write_rendered_dataset
 
 SIZE = (180, 320)
 

@@ -15,15 +15,17 @@ from PIL import Image
 from drivable.checkpoint import Checkpoint, Preprocessing, find_checkpoint, load_checkpoint
 from drivable.config.models import IMAGENET, LiteSpec
 from drivable.data import open_data, select_split
-from drivable.data.rendered import render, render_drive, sample_scene
 from drivable.errors import ConfigError, DataError, OutputError
 from drivable.evaluation import evaluate
+from drivable.imaging.sources import find_sources
+from drivable.imaging.video import Frame, read_frames, read_video_info, video_writer
 from drivable.labels import BDD100K_DRIVABLE, LabelSet
 from drivable.models import build_model
-from drivable.prediction import Frame, find_sources, overlay_frames, predict, read_frames, read_video_info, video_writer
+from drivable.prediction import overlay_frames, predict
 from drivable.segmenter import Image as Pixels
 from drivable.segmenter import LabelMap, TorchSegmenter, load
 from drivable.segmenter.protocol import Origin
+from drivable.synthetic import render, render_drive, sample_scene
 
 SIZE = (72, 128)
 

@@ -11,9 +11,9 @@ from drivable.checkpoint import Checkpoint
 from drivable.config.models import ModelSpec, UNetSpec
 from drivable.export import SUFFIXES, ExportSettings, LabelledPictures, export_model, onnx_file, openvino_file
 from drivable.models import default_spec
+from drivable.optional import need
 from drivable.segmenter import TorchSegmenter
-from drivable.segmenter.openvino_segmenter import openvino_core
-from drivable.segmenter.runtimes import need
+from drivable.segmenter.openvino import openvino_core
 
 SIZE = (96, 160)
 Untrained = Callable[[ModelSpec, tuple[int, int]], Checkpoint]

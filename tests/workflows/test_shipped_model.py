@@ -12,8 +12,9 @@ from drivable.checkpoint import find_checkpoint, load_checkpoint
 from drivable.data import open_data
 from drivable.errors import CheckpointError
 from drivable.evaluation import evaluate
+from drivable.imaging.sources import find_sources
 from drivable.models import build_model
-from drivable.prediction import find_sources, predict
+from drivable.prediction import predict
 from drivable.segmenter import TorchSegmenter
 from drivable.weights import DEFAULT_MODEL, shipped_models
 

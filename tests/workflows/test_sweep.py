@@ -14,7 +14,7 @@ from PIL import Image
 
 from drivable.config import Recipe, load_study
 from drivable.errors import ConfigError, DrivableError
-from drivable.interrupt import terminated_as_interrupted
+from drivable.signals import terminated_as_interrupted
 from drivable.training import resumed_recipe, sweep, train
 from drivable.training.module import SegmentationTraining
 

@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from drivable.errors import ConfigError
+from drivable.optional import need
 from drivable.segmenter.devices import find_device
-from drivable.segmenter.openvino_segmenter import compile_graph
-from drivable.segmenter.runtimes import need
+from drivable.segmenter.openvino import compile_graph
 
 ON_GPU = " on the GPU"
 # Side of the square matrices, and pictures of the convolution; a GPU is not filled by what fills a CPU.

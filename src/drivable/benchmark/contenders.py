@@ -14,13 +14,14 @@ from pydantic import TypeAdapter
 from drivable.benchmark.ceiling import ON_GPU
 from drivable.checkpoint import Checkpoint, Preprocessing, find_checkpoint
 from drivable.config.models import ModelSpec
-from drivable.data.pictures import Pixels, resize_image
 from drivable.errors import CheckpointError
 from drivable.files import inside
+from drivable.imaging.images import Pixels, resize_image
 from drivable.labels import BDD100K_DRIVABLE, LabelSet
 from drivable.models import MODELS, build_model, default_spec
 from drivable.models.cost import model_cost
 from drivable.models.folding import fold
+from drivable.optional import first_line, need
 from drivable.reading import reading, require_regular
 from drivable.segmenter import (
     ExportedSegmenter,
@@ -29,8 +30,7 @@ from drivable.segmenter import (
     TorchSegmenter,
     load,
 )
-from drivable.segmenter.onnx_segmenter import open_session
-from drivable.segmenter.runtimes import first_line, need
+from drivable.segmenter.onnx import open_session
 
 Size = tuple[int, int]
 # Of an input whose height and width are free, in a file of another tool.

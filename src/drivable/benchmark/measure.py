@@ -21,10 +21,10 @@ from PIL import Image
 
 from drivable.benchmark.ceiling import Ceiling, Load, ceiling_loads
 from drivable.benchmark.contenders import Contender, Size, foreign, open_contender
-from drivable.data.pictures import Pixels, read_image
-from drivable.data.rendered import render, sample_scene
 from drivable.errors import DrivableError
+from drivable.imaging.images import Pixels, read_image
 from drivable.segmenter import TorchPrecision
+from drivable.synthetic import render, sample_scene
 
 _NUM_PICTURES = 8
 _NUM_WARM_UP = 2

@@ -68,9 +68,9 @@ def benchmark(
     )
     from drivable.benchmark import benchmark as run_benchmark
     from drivable.files import write_json
+    from drivable.optional import num_cores
     from drivable.progress import progress
     from drivable.segmenter import is_exported
-    from drivable.segmenter.runtimes import num_cores
 
     require_data(data, splits, layout, ids)
     if plot is not None and data is None:

@@ -15,7 +15,7 @@ from drivable.cli.tables import JsonOption, print_table
 from drivable.errors import ConfigError, DataError, OutputError, nearest_match, printable, shown_address
 
 if TYPE_CHECKING:
-    from drivable.data.inspection import Inspection
+    from drivable.curation.inspection import Inspection
 
 app = typer.Typer(help="Look at, divide and shrink data folders.", no_args_is_help=True)
 app.command()(fetch)
@@ -42,9 +42,9 @@ def inspect(
     """Examine pictures, labels and splits; exit with 1 where a fault would spoil a training."""
     from PIL import Image
 
+    from drivable.curation.inspection import example_sheet, write_page
+    from drivable.curation.inspection import inspect as run_inspection
     from drivable.data import open_data
-    from drivable.data.inspection import example_sheet, write_page
-    from drivable.data.inspection import inspect as run_inspection
     from drivable.files import cache_file, write_json, written_whole
     from drivable.progress import progress
 
@@ -123,7 +123,9 @@ def split(
     json: JsonOption = None,
 ) -> None:
     """Divide the labelled pictures at random, reproducibly; the defaults are the course's exact split."""
-    from drivable.data import balanced_split, drive_of, open_data, seeded_split, select_split, write_split
+    from drivable.curation.splits import balanced_split, drive_of, write_split
+    from drivable.data import open_data, select_split
+    from drivable.data.splits import seeded_split
     from drivable.files import check_name, inside, write_json
     from drivable.reading import is_named
 
@@ -181,8 +183,8 @@ def pack(
     json: JsonOption = None,
 ) -> None:
     """Copy pictures and masks at a smaller size, in BDD100K's layout or as shards."""
+    from drivable.curation.pack import pack as run_packing
     from drivable.data import open_data
-    from drivable.data.pack import pack as run_packing
     from drivable.files import write_json
     from drivable.progress import progress
 
@@ -214,8 +216,8 @@ def convert(
     json: JsonOption = None,
 ) -> None:
     """Write labels in another format; pictures, attributes and split files come along."""
+    from drivable.curation.conversion import convert as run_conversion
     from drivable.data import open_labels
-    from drivable.data.conversion import convert as run_conversion
     from drivable.files import write_json
     from drivable.progress import progress
 

@@ -29,13 +29,15 @@ def demo(
     from drivable.cli.evaluate import print_evaluation
     from drivable.config import load_recipe, with_data_path
     from drivable.data import open_data, select_split
-    from drivable.data.rendered import render_drive, write_rendered_dataset
     from drivable.evaluation import ModelPredictions, evaluate
     from drivable.evaluation.report import Report, galleries, write_report
     from drivable.files import write_json
-    from drivable.prediction import Frame, find_sources, predict, video_writer
+    from drivable.imaging.sources import find_sources
+    from drivable.imaging.video import Frame, video_writer
+    from drivable.prediction import predict
     from drivable.progress import progress
     from drivable.segmenter import load
+    from drivable.synthetic import render_drive, write_rendered_dataset
     from drivable.training import train
 
     _clear(out)

@@ -72,7 +72,7 @@ def evaluate(
 ) -> None:
     """Score by every protocol, with intervals, per class and per slice, over a whole split."""
     from drivable.data import open_data, select_split
-    from drivable.data.attribute_files import attributes_for
+    from drivable.data.attributes import attributes_for
     from drivable.evaluation import ModelPredictions, StoredPredictions
     from drivable.evaluation import evaluate as run_evaluation
     from drivable.evaluation.label_errors import suspects, write_work_list

@@ -27,8 +27,8 @@ def fetch(
     json: JsonOption = None,
 ) -> None:
     """Download and unpack a data set, or say how to get one that needs an account and check it."""
+    from drivable.curation.fetch import ACCOUNT_SETS, FETCHABLE_SETS, fetch_set, instructions
     from drivable.data import open_data
-    from drivable.data.fetch import ACCOUNT_SETS, FETCHABLE_SETS, fetch_set, instructions
     from drivable.files import write_json
 
     if name in ACCOUNT_SETS:

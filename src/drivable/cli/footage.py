@@ -10,7 +10,7 @@ from drivable.cli.tables import print_table
 from drivable.errors import ConfigError
 
 if TYPE_CHECKING:
-    from drivable.data.pictures import Pixels
+    from drivable.imaging.images import Pixels
     from drivable.segmenter import TorchPrecision
 
 
@@ -18,10 +18,11 @@ def score_unlabelled(
     source: list[str], model: str, device: str, precision: TorchPrecision | None, json: Path | None
 ) -> None:
     """Estimate how far from home a model is on pictures and videos without labels, and how steady its answers are."""
-    from drivable.data.pictures import read_image
     from drivable.evaluation.footage import score_footage
     from drivable.files import write_json
-    from drivable.prediction import find_sources, read_frames, read_video_info
+    from drivable.imaging.images import read_image
+    from drivable.imaging.sources import find_sources
+    from drivable.imaging.video import read_frames, read_video_info
     from drivable.progress import progress
     from drivable.segmenter import load
 

@@ -27,7 +27,7 @@ from drivable.cli.robustness import robustness
 from drivable.cli.sweep import sweep
 from drivable.cli.train import train
 from drivable.errors import ConfigError, DrivableError, printable, shown_address
-from drivable.interrupt import terminated_as_interrupted
+from drivable.signals import terminated_as_interrupted
 
 app = typer.Typer(
     help="Drivable-area segmentation: train, score honestly, and run on pictures and video.",

@@ -27,7 +27,8 @@ def predict(
     """Write overlays and label maps of pictures, and overlay videos of videos."""
     from drivable.errors import one_line
     from drivable.files import make_folder, write_json
-    from drivable.prediction import find_sources, read_video_info
+    from drivable.imaging.sources import find_sources
+    from drivable.imaging.video import read_video_info
     from drivable.prediction import predict as run_prediction
     from drivable.progress import progress
     from drivable.segmenter import load

@@ -29,9 +29,9 @@ def robustness(
 ) -> None:
     """Score night, glare, rain, fog, motion blur, noise, JPEG and a dirty lens in five strengths."""
     from drivable.data import open_data, select_split
-    from drivable.evaluation.corruptions import CORRUPTIONS
     from drivable.evaluation.robustness import robustness as run_robustness
     from drivable.files import write_json
+    from drivable.imaging.corruptions import CORRUPTIONS
     from drivable.progress import progress
     from drivable.segmenter import load
 

@@ -1,11 +1,11 @@
 """Labelled road pictures: layouts, conventions, splits and tensors."""
 
-from drivable.data.conventions import class_counts
 from drivable.data.dataset import Batch, RoadDataset, readable_samples
-from drivable.data.layouts import LAYOUTS, RoadData, open_data, open_labels
+from drivable.data.encodings import class_counts
 from drivable.data.loader import EpochSampler, RoadLoader, loading_fault
+from drivable.data.open import LAYOUTS, RoadData, open_data, open_labels
 from drivable.data.samples import Sample, read_pair
-from drivable.data.splits import balanced_split, drive_of, seeded_split, select_split, write_split
+from drivable.data.splits import select_split
 
 __all__ = [
     "LAYOUTS",
@@ -15,15 +15,11 @@ __all__ = [
     "RoadDataset",
     "RoadLoader",
     "Sample",
-    "balanced_split",
     "class_counts",
-    "drive_of",
     "loading_fault",
     "open_data",
     "open_labels",
     "read_pair",
     "readable_samples",
-    "seeded_split",
     "select_split",
-    "write_split",
 ]

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivable.config.recipe import AugmentationSpec
-from drivable.data.pictures import Pixels, resize_image, resize_label_map
-from drivable.data.weather import nightfall, rain_on_glass
+from drivable.imaging.images import Pixels, resize_image, resize_label_map
+from drivable.imaging.weather import nightfall, rain_on_glass
 
 Matrix = NDArray[np.float64]
 _WHOLE = (0.0, 0.0, 1.0, 1.0)

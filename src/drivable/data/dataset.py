@@ -13,10 +13,10 @@ from torch.utils.data import Dataset
 
 from drivable.config.recipe import AugmentationSpec
 from drivable.data.augmentation import Change, draw_change
-from drivable.data.label_memory import LabelMemory
-from drivable.data.pictures import Pixels
+from drivable.data.label_cache import LabelMemory
 from drivable.data.samples import Sample, Size, read_pair
 from drivable.errors import DataError
+from drivable.imaging.images import Pixels
 
 # (epoch, index, which time of the picture's in this epoch)
 Draw = tuple[int, int, int]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from drivable.data.conventions import MaskConvention, identity_convention
+from drivable.data.encodings import MaskConvention, identity_convention
 from drivable.errors import ConfigError, DataError, nearest_match, one_line
 from drivable.labels import RGB, LabelSet
 from drivable.reading import parse_yaml, read_text, reading

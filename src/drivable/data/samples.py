@@ -10,10 +10,10 @@ from typing import Protocol
 
 import numpy as np
 
-from drivable.data.annotations import Frame
-from drivable.data.conventions import MaskConvention
-from drivable.data.pictures import Pixels, Stored, picture_size, read_image, resize_label_map
+from drivable.data.encodings import MaskConvention
+from drivable.data.shapes import Frame
 from drivable.errors import DataError, one_line
+from drivable.imaging.images import Pixels, Stored, picture_size, read_image, resize_label_map
 from drivable.reading import check_size, reading, require_regular
 
 Size = tuple[int, int]

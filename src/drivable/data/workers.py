@@ -16,7 +16,7 @@ from typing import TypeVar
 
 import cv2
 
-from drivable.data.layouts.shards import TarMember
+from drivable.data.formats.shards import TarMember
 from drivable.data.samples import Sample
 from drivable.errors import DrivableError
 

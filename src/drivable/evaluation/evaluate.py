@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from drivable.data.pictures import Pixels, resize_image, resize_label_map
 from drivable.data.samples import Sample, read_pair
 from drivable.errors import DataError, one_line
 from drivable.evaluation.label_errors import Doubt, doubt
 from drivable.evaluation.predictions import Confidence, ModelPredictions, Predictor, StoredPredictions
 from drivable.evaluation.slices import SliceScore, slice_scores
+from drivable.imaging.images import Pixels, resize_image, resize_label_map
 from drivable.labels import LabelSet
 from drivable.metrics import (
     COLUMNS,

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivable.checkpoint import Calibration
-from drivable.data.pictures import Pixels, resize_image, resize_label_map
 from drivable.errors import DataError
 from drivable.evaluation.predictions import most_probable
+from drivable.imaging.images import Pixels, resize_image, resize_label_map
 from drivable.labels import LabelSet
 from drivable.metrics import PROTOCOLS, Interval, count_pixels, interval, resampled_sums
 from drivable.segmenter import LabelMap, Segmenter

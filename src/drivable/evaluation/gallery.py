@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from drivable.data.overlay import draw_errors, draw_overlay
-from drivable.data.pictures import Pixels
 from drivable.data.samples import Sample, read_pair
 from drivable.evaluation.predictions import Predictor
+from drivable.imaging.images import Pixels
+from drivable.imaging.overlay import draw_errors, draw_overlay
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from drivable.data.pictures import Pixels, open_picture
 from drivable.data.samples import Sample
 from drivable.errors import DataError
+from drivable.imaging.images import Pixels, open_picture
 from drivable.labels import LabelSet
 from drivable.segmenter import LabelMap, Segmenter
 

@@ -13,8 +13,6 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 from PIL import Image
 
-from drivable.data.overlay import ERROR_COLORS
-from drivable.data.pictures import Pixels, resize_image
 from drivable.data.samples import Sample
 from drivable.errors import plot_text
 from drivable.evaluation.evaluate import Evaluation
@@ -23,6 +21,8 @@ from drivable.evaluation.label_errors import KINDS, SURE, suspects
 from drivable.evaluation.predictions import Predictor
 from drivable.evaluation.slices import LEAST_PICTURES, widest_gap
 from drivable.files import write_text
+from drivable.imaging.images import Pixels, resize_image
+from drivable.imaging.overlay import ERROR_COLORS
 from drivable.metrics import MEASURES, PROTOCOLS, Interval, Reliability
 from drivable.metrics import iou as class_ious
 

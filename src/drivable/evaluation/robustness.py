@@ -10,7 +10,7 @@ import numpy as np
 
 from drivable.data.samples import Sample, read_pair
 from drivable.errors import DataError
-from drivable.evaluation.corruptions import corrupt
+from drivable.imaging.corruptions import corrupt
 from drivable.labels import LabelSet
 from drivable.metrics import PROTOCOLS, count_pixels
 from drivable.segmenter import Segmenter
@@ -67,7 +67,7 @@ def robustness(
         segmenter: what is scored.
         samples: labelled pictures; each is segmented once for every corruption and strength, and once clean.
         labels: the classes of their label maps; names must equal the segmenter's.
-        names: corruptions, see :data:`drivable.evaluation.corruptions.CORRUPTIONS`.
+        names: corruptions, see :data:`drivable.imaging.corruptions.CORRUPTIONS`.
         strengths: of 1..5.
         on_sample: called after each picture.
 

@@ -14,7 +14,6 @@ import torch
 from numpy.typing import NDArray
 
 from drivable.checkpoint import Checkpoint
-from drivable.data.pictures import Pixels
 from drivable.errors import CheckpointError, ConfigError, DrivableError, OutputError, one_line
 from drivable.export.conversion import Save, convert
 from drivable.export.graph import ExportedGraph
@@ -31,10 +30,11 @@ from drivable.export.parity import (
 from drivable.export.quantization import is_transformer
 from drivable.export.settings import ROUNDED, SUFFIXES, ExportSettings, refuse
 from drivable.files import file_fingerprint, written_whole
+from drivable.imaging.images import Pixels
+from drivable.optional import first_line
 from drivable.segmenter import ExportedSegmenter, TorchSegmenter, load
 from drivable.segmenter.description import ExportDescription
 from drivable.segmenter.graph import SegmenterGraph, calibrated_graph
-from drivable.segmenter.runtimes import first_line
 
 _log = logging.getLogger(__name__)
 

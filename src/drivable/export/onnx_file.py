@@ -13,9 +13,9 @@ import torch
 from drivable import __version__
 from drivable.export.graph import FREE_AXES, ExportedGraph, example, sentence
 from drivable.export.quantization import Quantizable, Segment, ids_of
-from drivable.interrupt import interrupted_afterwards
+from drivable.optional import need
 from drivable.segmenter.description import KEY, ExportDescription
-from drivable.segmenter.runtimes import need
+from drivable.signals import interrupted_afterwards
 
 # The first with antialiased Resize.
 OPSET = 18

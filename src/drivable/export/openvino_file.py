@@ -7,8 +7,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from drivable.export.quantization import Quantizable, Segment, ids_of
+from drivable.optional import need
 from drivable.segmenter.description import KEY, ExportDescription
-from drivable.segmenter.runtimes import need
 
 _PURPOSE = "exporting to OpenVINO"
 

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from drivable.data.pictures import Pixels, resize_image
-from drivable.data.rendered import render, sample_scene
+from drivable.imaging.images import Pixels, resize_image
 from drivable.labels import BDD100K_DRIVABLE, LabelSet
 from drivable.metrics import compute_scores, count_pixels
 from drivable.segmenter import ExportedSegmenter, Segmenter
+from drivable.synthetic import render, sample_scene
 
 _log = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 
 from drivable.export.graph import ExportedGraph, example, free_axes
-from drivable.interrupt import interrupted_afterwards
 from drivable.segmenter.description import KEY, ExportDescription
+from drivable.signals import interrupted_afterwards
 
 # Ending of the records of a TorchScript archive that say where in which source file each step was met.
 _PLACES = ".debug_pkl"

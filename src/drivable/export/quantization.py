@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from drivable.data.pictures import Pixels
+from drivable.imaging.images import Pixels
+from drivable.optional import need
 from drivable.progress import progress
 from drivable.segmenter import Image
-from drivable.segmenter.runtimes import need
 
 _TRANSFORMERS = ("segformer",)
 

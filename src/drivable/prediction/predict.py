@@ -11,12 +11,12 @@ from typing import TypeVar
 
 from PIL import Image
 
-from drivable.data.overlay import draw_overlay
-from drivable.data.pictures import Pixels, read_image
 from drivable.errors import DataError, OutputError
 from drivable.files import written_whole
-from drivable.prediction.sources import Sources
-from drivable.prediction.video import Frame, read_frames, read_video_info, video_writer
+from drivable.imaging.images import Pixels, read_image
+from drivable.imaging.overlay import draw_overlay
+from drivable.imaging.sources import Sources
+from drivable.imaging.video import Frame, read_frames, read_video_info, video_writer
 from drivable.segmenter import Segmenter
 
 _log = logging.getLogger(__name__)

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from drivable.errors import CheckpointError, ConfigError
 from drivable.labels import LabelSet
+from drivable.optional import first_line
 from drivable.segmenter.batched import check_image, segment_by_size
 from drivable.segmenter.description import ExportDescription
 from drivable.segmenter.protocol import Image, LabelMap, Origin, Probabilities
-from drivable.segmenter.runtimes import first_line
 
 
 class ExportedSegmenter(ABC):

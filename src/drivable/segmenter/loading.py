@@ -6,11 +6,11 @@ from pathlib import Path
 
 from drivable.checkpoint import EXPORTED, find_checkpoint, load_checkpoint
 from drivable.errors import ConfigError
-from drivable.segmenter.onnx_segmenter import OnnxSegmenter
-from drivable.segmenter.openvino_segmenter import OpenVINOSegmenter
-from drivable.segmenter.program_segmenter import PROGRAM, TORCHSCRIPT, ProgramSegmenter
+from drivable.segmenter.exported_program import PROGRAM, TORCHSCRIPT, ProgramSegmenter
+from drivable.segmenter.onnx import OnnxSegmenter
+from drivable.segmenter.openvino import OpenVINOSegmenter
 from drivable.segmenter.protocol import Segmenter
-from drivable.segmenter.torch_segmenter import TorchPrecision, TorchSegmenter
+from drivable.segmenter.torch import TorchPrecision, TorchSegmenter
 from drivable.weights import DEFAULT_MODEL
 
 

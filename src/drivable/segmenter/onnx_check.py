@@ -12,8 +12,8 @@ import numpy as np
 from drivable.errors import one_line
 from drivable.labels import LabelSet
 from drivable.models.finite import refuse_not_finite
+from drivable.optional import need
 from drivable.reading import limit, require_regular
-from drivable.segmenter.runtimes import need
 
 # Operators of exports of all architectures and precisions, and their near relatives: arithmetic and shapes. None
 # branches, repeats, draws random numbers, has to do with text or with sequences, or reads a file.

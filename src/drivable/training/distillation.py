@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from drivable.losses import SummedLoss
 from drivable.models import SegmentationModel
 from drivable.models.resizing import resize
-from drivable.training.recording import ReplayedNetwork
+from drivable.training.cuda_graphs import ReplayedNetwork
 
 Size = tuple[int, int]
 
@@ -28,7 +28,7 @@ class AveragedTeacher:
         sizes: (height, width) of the copies; ``None`` is the picture's own.
         flips: whether each copy is seen from left to right too.
         replays: whether models on a CUDA device are recorded and replayed, see
-            :class:`~drivable.training.recording.ReplayedNetwork`.
+            :class:`~drivable.training.cuda_graphs.ReplayedNetwork`.
 
     Example:
         >>> AveragedTeacher([model], 2.0, (None, (320, 576)), flips=True)(images).shape

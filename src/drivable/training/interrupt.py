@@ -12,7 +12,7 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.callbacks import Callback
 
-from drivable.interrupt import note_stop, stop_asked
+from drivable.signals import note_stop, stop_asked
 from drivable.training.run_folder import RunFolder, is_between_steps
 
 

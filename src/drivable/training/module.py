@@ -22,8 +22,8 @@ from drivable.losses import SummedLoss
 from drivable.metrics import ConfusionMatrix, Scores, compute_scores
 from drivable.models import SegmentationModel
 from drivable.segmenter.graph import most_probable, relative_to
+from drivable.training.cuda_graphs import ReplayedNetwork
 from drivable.training.optimization import build_optimizer, build_schedule, set_position
-from drivable.training.recording import ReplayedNetwork
 from drivable.training.state import Position, check_optimizer, describe_run
 from drivable.training.steps import Network, build_step
 

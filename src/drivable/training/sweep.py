@@ -16,8 +16,8 @@ from matplotlib.figure import Figure
 from drivable.config import Recipe, Study, with_data_path
 from drivable.errors import ConfigError, DrivableError, one_line, plot_text
 from drivable.files import make_folder, write_json, write_table, written_whole
-from drivable.interrupt import stop_asked
 from drivable.models.cost import model_cost
+from drivable.signals import stop_asked
 from drivable.training.run_folder import RECIPE, STATE
 from drivable.training.train import resumed_recipe, train
 

@@ -9,15 +9,14 @@ import pytest
 from PIL import Image
 from pycocotools import mask as coco_mask
 
+from drivable.curation.conversion import convert
 from drivable.data import open_data, open_labels, read_pair
-from drivable.data.annotations import Bitmap, Frame, Polygon, Rle
-from drivable.data.annotations.frames import unpack_counts
-from drivable.data.annotations.label_files import image_id, read_frames
-from drivable.data.annotations.outlines import box_corners, ellipse_corners, turned
-from drivable.data.annotations.polygonize import outline_mask
-from drivable.data.annotations.rasterize import cover_ring, fill_ring, flatten_poly2d
-from drivable.data.conversion import convert
+from drivable.data.formats.label_json import image_id, read_frames
+from drivable.data.outlines import box_corners, ellipse_corners, turned
+from drivable.data.shapes import Bitmap, Frame, Polygon, Rle, unpack_counts
 from drivable.errors import DataError
+from drivable.imaging.polygonize import outline_mask
+from drivable.imaging.rasterize import cover_ring, fill_ring, flatten_poly2d
 from drivable.reading import LIMITS
 
 SQUARE = ((2.0, 3.0), (6.0, 3.0), (6.0, 8.0), (2.0, 8.0))
@@ -102,7 +101,7 @@ def test_many_shapes_in_a_large_picture() -> None:
 def test_rings_in_portions_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     corners = np.random.default_rng(0).uniform(-5, 45, (40, 2))
     filled, covered = fill_ring(corners, (30, 40)), cover_ring(corners, (30, 40))
-    monkeypatch.setattr("drivable.data.annotations.rasterize._CROSSINGS_AT_ONCE", 7)
+    monkeypatch.setattr("drivable.imaging.rasterize._CROSSINGS_AT_ONCE", 7)
     assert np.array_equal(fill_ring(corners, (30, 40)), filled)
     assert np.array_equal(cover_ring(corners, (30, 40)), covered)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from drivable.data.archives import unpack
+from drivable.curation.archives import unpack
 from drivable.errors import DataError
 
 Tar = Callable[..., Path]
@@ -185,7 +185,7 @@ def test_a_folder_may_be_named_again(make_tar: Tar, folder: Path) -> None:
 def test_what_is_small_and_unpacks_to_much(
     make_tar: Tar, make_zip: Callable[..., Path], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("drivable.data.archives._ALLOWANCE", 0)
+    monkeypatch.setattr("drivable.curation.archives._ALLOWANCE", 0)
     files = {"a": bytes(2**22), "b": b"x"}
     for archive in (
         make_tar(*files.items(), compress=gzip.compress),

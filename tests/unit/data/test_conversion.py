@@ -16,10 +16,10 @@ from PIL import Image
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from drivable.curation.conversion import WRITERS, convert
+from drivable.curation.destination import place_for
+from drivable.curation.pack import pack
 from drivable.data import open_data, open_labels, select_split
-from drivable.data.conversion import WRITERS, convert
-from drivable.data.destination import place_for
-from drivable.data.pack import pack
 from drivable.errors import ConfigError, DataError, OutputError
 
 Make = Callable[..., Path]

@@ -12,13 +12,13 @@ import torch
 from PIL import Image
 
 from drivable.config.recipe import AugmentationSpec
+from drivable.curation.pack import pack
 from drivable.data import EpochSampler, RoadDataset, RoadLoader, open_data, readable_samples
 from drivable.data.augmentation import Change, draw_change
-from drivable.data.label_memory import LabelMemory
-from drivable.data.overlay import draw_overlay
-from drivable.data.pack import pack
-from drivable.data.pictures import picture_size, read_image, resize_image, resize_label_map
+from drivable.data.label_cache import LabelMemory
 from drivable.errors import DataError, OutputError
+from drivable.imaging.images import picture_size, read_image, resize_image, resize_label_map
+from drivable.imaging.overlay import draw_overlay
 from drivable.labels import BDD100K_DRIVABLE
 
 Make = Callable[..., Path]

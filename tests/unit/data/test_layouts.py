@@ -10,13 +10,13 @@ import pytest
 import yaml
 from PIL import Image
 
+from drivable.curation.conversion import convert
 from drivable.data import open_data, read_pair, select_split
-from drivable.data.attribute_files import attributes_for
-from drivable.data.conventions import COLORS_2018, CURRENT_IDS
-from drivable.data.conversion import convert
-from drivable.data.pictures import read_image
+from drivable.data.attributes import attributes_for
+from drivable.data.encodings import COLORS_2018, CURRENT_IDS
 from drivable.data.samples import open_array
 from drivable.errors import ConfigError, DataError
+from drivable.imaging.images import read_image
 
 Make = Callable[..., Path]
 MASKS = ("bdd100k-masks", "bdd100k-colormaps", "bdd100k-2018-ids", "bdd100k-2018-colors")

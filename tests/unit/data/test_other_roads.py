@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from upath import UPath
 
+from drivable.curation.inspection import inspect
 from drivable.data import LAYOUTS, RoadData, open_data, read_pair, select_split
-from drivable.data.annotations.label_studio import unpack_rle
-from drivable.data.inspection import inspect
+from drivable.data.formats.label_studio_json import unpack_rle
 from drivable.errors import DataError
 
 Map = NDArray[np.uint8]

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from drivable.data.conventions import MaskConvention
-from drivable.data.pictures import PICTURE_SUFFIXES, open_picture, picture_size, read_image
+from drivable.data.encodings import MaskConvention
 from drivable.errors import DataError
+from drivable.imaging.images import PICTURE_SUFFIXES, open_picture, picture_size, read_image
 
 QUARTERS = np.zeros((40, 64, 3), dtype=np.uint8)
 QUARTERS[:20, :32], QUARTERS[:20, 32:], QUARTERS[20:, :32] = (250, 0, 0), (0, 250, 0), (0, 0, 250)

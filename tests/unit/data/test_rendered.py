@@ -12,7 +12,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from drivable.data.rendered import (
+from drivable.errors import ConfigError, OutputError
+from drivable.labels import BDD100K_DRIVABLE
+from drivable.synthetic import (
     Bonnet,
     PinholeCamera,
     Road,
@@ -25,8 +27,6 @@ from drivable.data.rendered import (
     sample_scene,
     write_rendered_dataset,
 )
-from drivable.errors import ConfigError, OutputError
-from drivable.labels import BDD100K_DRIVABLE
 
 SIZE = (180, 320)
 DIRECT, ALTERNATIVE, BACKGROUND = (

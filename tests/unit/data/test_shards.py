@@ -16,10 +16,10 @@ import torch
 import webdataset
 from PIL import Image
 
+from drivable.curation.conversion import convert
+from drivable.curation.inspection import inspect
+from drivable.curation.pack import pack
 from drivable.data import EpochSampler, RoadDataset, RoadLoader, open_data, select_split
-from drivable.data.conversion import convert
-from drivable.data.inspection import inspect
-from drivable.data.pack import pack
 from drivable.errors import ConfigError, DataError
 
 Make = Callable[..., Path]

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from drivable.data import balanced_split, drive_of, open_data, seeded_split, select_split, write_split
-from drivable.data.inspection import inspect
+from drivable.curation.inspection import inspect
+from drivable.curation.splits import balanced_split, drive_of, write_split
+from drivable.data import open_data, select_split
+from drivable.data.splits import seeded_split
 from drivable.errors import ConfigError, DataError
 
 Make = Callable[..., Path]

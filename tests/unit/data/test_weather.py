@@ -3,7 +3,7 @@ import pytest
 
 from drivable.config.recipe import AugmentationSpec
 from drivable.data.augmentation import Change, draw_change
-from drivable.data.weather import nightfall, rain_on_glass
+from drivable.imaging.weather import nightfall, rain_on_glass
 
 GREY = np.full((90, 160, 3), 0.6, dtype=np.float32)
 

@@ -12,14 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from drivable.curation.inspection import inspect
+from drivable.curation.pack import pack
 from drivable.data import open_data
-from drivable.data.inspection import inspect
-from drivable.data.layouts.road_data import RoadData
-from drivable.data.pack import pack
-from drivable.data.pictures import Pixels
+from drivable.data.road_data import RoadData
 from drivable.data.samples import NoImage, Sample, Size
 from drivable.data.workers import in_workers
 from drivable.errors import DrivableError
+from drivable.imaging.images import Pixels
 
 Make = Callable[..., Path]
 

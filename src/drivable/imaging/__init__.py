@@ -1,0 +1,1 @@
+"""Image files, films and what is drawn on them, without a model."""
