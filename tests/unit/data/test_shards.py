@@ -260,7 +260,7 @@ def test_a_training_reads_over_http(source: Path, tmp_path: Path, server: str, s
     loader = RoadLoader(dataset, 4, EpochSampler(len(dataset), seed=0, shuffle=False), num_workers=1)
     local = RoadDataset(open_data(source).all_samples, (36, 64))
     images = torch.cat([batch["images"] for batch in loader])
-    assert torch.equal(images, torch.stack([local[0, index]["images"] for index in range(8)]))
+    assert torch.equal(images, torch.stack([local[0, index, 0]["images"] for index in range(8)]))
 
 
 def test_a_bucket(source: Path) -> None:
