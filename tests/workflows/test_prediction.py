@@ -24,6 +24,7 @@ from drivable.models import build_model
 from drivable.prediction import overlay_frames, predict
 from drivable.segmenter import Image as Pixels
 from drivable.segmenter import LabelMap, TorchSegmenter, load
+from drivable.segmenter.devices import find_device
 from drivable.segmenter.protocol import Origin
 from drivable.synthetic import render, render_drive, sample_scene
 
@@ -135,6 +136,23 @@ def test_no_such_device() -> None:
             Checkpoint({}, LiteSpec(), BDD100K_DRIVABLE, Preprocessing((64, 96), IMAGENET)),
             "cuda:99",
         )
+
+
+@pytest.mark.parametrize(
+    ("cuda", "remedy"), [(None, "pip install --force-reinstall torch"), ("13.0", "install NVIDIA's driver")]
+)
+def test_without_cuda_it_says_what_to_install(cuda: str | None, remedy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.version, "cuda", cuda)
+    monkeypatch.setattr(torch.version, "hip", None)
+
+    def fails(*_: object, **__: object) -> None:
+        raise AssertionError("Torch not compiled with CUDA enabled")
+
+    monkeypatch.setattr(torch, "empty", fails)
+    with pytest.raises(ConfigError, match=remedy) as told:
+        find_device("cuda")
+    assert "\n" not in str(told.value)
 
 
 def test_a_video_becomes_an_h264_video(film: Path, tmp_path: Path) -> None:

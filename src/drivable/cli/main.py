@@ -19,6 +19,7 @@ from drivable.cli.calibrate import calibrate
 from drivable.cli.compare import compare
 from drivable.cli.data import app as data_app
 from drivable.cli.demo import demo
+from drivable.cli.doctor import doctor
 from drivable.cli.evaluate import evaluate
 from drivable.cli.export import export
 from drivable.cli.models import models
@@ -48,6 +49,7 @@ app.command()(export)
 app.command()(benchmark)
 app.add_typer(data_app, name="data")
 app.command()(models)
+app.command()(doctor)
 app.command()(demo)
 
 _INTERRUPTED = 130  # What Ctrl-C and termination make of a command, by convention 128 + SIGINT.

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Final, Protocol
 
 import av
 import numpy as np
@@ -33,6 +33,8 @@ from drivable.imaging.images import Pixels, resize_image
 from drivable.reading import check_size, limit, open_regular, reading
 
 _log = logging.getLogger(__name__)
+# FFmpeg's name of what writes H.264.
+ENCODER: Final = "libx264"
 _REMEDY = "copy it again, or take what is there with --skip-broken"
 # FFmpeg refuses frames of too many pixels without a word where no header says their size.
 _DOUBT = "was its recording or copy cut off, or are its frames larger than DRIVABLE_MAX_PIXELS?"
@@ -439,7 +441,7 @@ def video_writer(
     converter, start, last = VideoReformatter(), None, -1
     with written_whole(path) as temporary, _muxer(temporary) as container:
         # Without B-frames the muxer knows how long each frame lasts, the last one too.
-        stream = container.add_stream("libx264", rate=fps, options={"preset": "veryfast", "crf": "20", "bf": "0"})
+        stream = container.add_stream(ENCODER, rate=fps, options={"preset": "veryfast", "crf": "20", "bf": "0"})
         context = stream.codec_context
         context.height, context.width, context.pix_fmt = size[0] + odd_row, size[1] + odd_column, "yuv420p"
         context.sample_aspect_ratio, context.time_base = pixel_aspect, Fraction(1, ticks)

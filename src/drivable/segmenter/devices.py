@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from drivable.errors import ConfigError
+from drivable.optional import first_line
 
 _log = logging.getLogger(__name__)
 
@@ -30,7 +31,8 @@ def find_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as fault:
-        raise ConfigError(f"device '{name}' is not to be had here: {str(fault).splitlines()[0]}") from fault
+        missing = why_no_cuda() if name.partition(":")[0] == "cuda" else None
+        raise ConfigError(f"device '{name}' is not to be had here: {missing or first_line(fault)}") from fault
     return device
 
 
@@ -47,11 +49,37 @@ def has_fast_bf16(device: torch.device) -> bool:
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type != "cpu":
         return False
+    return not _BF16_FLAGS.isdisjoint(cpu_flags())
+
+
+def cpu_flags() -> frozenset[str]:
+    """Instruction sets of this CPU under Linux's names; where it is another system, what torch knows under its own.
+
+    Example:
+        >>> "avx2" in cpu_flags()
+        True
+    """
     if not _CPUINFO.is_file():
-        return bool(torch.cpu.get_capabilities().get("avx512_bf16", False))
+        return frozenset(name for name, has in torch.cpu.get_capabilities().items() if has is True)
     lines = (line.partition(":") for line in _CPUINFO.read_text(encoding="utf-8", errors="replace").splitlines())
-    flags = next((value.split() for key, _, value in lines if key.strip() in ("flags", "Features")), [])
-    return not _BF16_FLAGS.isdisjoint(flags)
+    return frozenset(next((value.split() for key, _, value in lines if key.strip() in ("flags", "Features")), []))
+
+
+def why_no_cuda() -> str | None:
+    """Why torch computes on no CUDA device here, and what to install, in one line; ``None`` where it does.
+
+    Example:
+        >>> why_no_cuda()
+        "torch 2.13.0+cpu is a build without CUDA; install one with it: ..."
+    """
+    if torch.cuda.is_available():
+        return None
+    if torch.version.cuda is None and torch.version.hip is None:
+        return (
+            f"torch {torch.__version__} is a build without CUDA; install one with it: pip install --force-reinstall "
+            "torch (on Windows as https://pytorch.org/get-started says)"
+        )
+    return f"torch {torch.__version__} finds no GPU; install NVIDIA's driver, and start a container with --gpus all"
 
 
 def warn_of_slow_bf16(device: torch.device, instead: str) -> None:

@@ -78,7 +78,11 @@ def open_session(path: Path, device: str = "auto", num_threads: int | None = Non
         device = "cuda" if _PROVIDERS["cuda"] in available else "cpu"
     provider = _PROVIDERS.get(device)
     if provider is None or provider not in available:
-        hint = "" if provider is None else f"; {provider} comes with onnxruntime-gpu and NVIDIA's libraries"
+        hint = (
+            ""
+            if provider is None
+            else f"; {provider} needs an NVIDIA driver and: pip uninstall onnxruntime; pip install onnxruntime-gpu"
+        )
         raise ConfigError(f"device '{device}': ONNX Runtime here has {', '.join(available)}{hint}")
     if not path.is_file():
         raise CheckpointError(f"{path}: no such file")

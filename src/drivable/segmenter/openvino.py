@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from math import prod
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 from xml.parsers import expat
 
@@ -256,13 +257,22 @@ def openvino_core() -> Any:
     Raises:
         ConfigError: where OpenVINO is not installed, or one that gives wrong classes.
     """
+    return current_openvino().Core()
+
+
+def current_openvino() -> ModuleType:
+    """The library, of a release that gives right classes.
+
+    Raises:
+        ConfigError: where OpenVINO is not installed, does not load, or is one that gives wrong classes.
+    """
     openvino = need("openvino", "running .xml files")
     # Of older ones the resize inside the graph gives NaN, and no error.
     if int(openvino.__version__.split(".")[0]) < _OLDEST:
         raise ConfigError(
             f"OpenVINO {openvino.__version__} gives wrong classes; pip install --upgrade 'openvino>={_OLDEST}.0'"
         )
-    return openvino.Core()
+    return openvino
 
 
 def openvino_device(name: str) -> str:
