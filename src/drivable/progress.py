@@ -1,7 +1,10 @@
-"""Progress bars on standard error."""
+"""Progress on standard error: a bar on a terminal, now and then a line elsewhere."""
 
 from __future__ import annotations
 
+import contextlib
+import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -17,10 +20,13 @@ from rich.progress import (
 
 from drivable.errors import printable, shown_address
 
+# Off a terminal silence looks like a hang, and a log should stay short.
+SECONDS_BETWEEN_LINES = 10.0
+
 
 @contextmanager
 def progress(what: str, total: int | None) -> Iterator[Callable[[], None]]:
-    """Show a bar while the block runs, on a terminal; elsewhere nothing.
+    """Show how far the block is: on a terminal a bar, elsewhere a line every ten seconds, none before the first ten.
 
     Args:
         what: the work, in words.
@@ -34,6 +40,10 @@ def progress(what: str, total: int | None) -> Iterator[Callable[[], None]]:
         ...     advance()
     """
     console = Console(stderr=True)
+    what = printable(shown_address(what))
+    if not console.is_terminal:
+        yield ProgressLines(what, total).advance
+        return
     columns = (
         TextColumn("{task.description}", markup=False),  # Names of files may hold brackets.
         BarColumn(),
@@ -41,6 +51,81 @@ def progress(what: str, total: int | None) -> Iterator[Callable[[], None]]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task(printable(shown_address(what)), total=total)
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task(what, total=total)
         yield lambda: bar.advance(task)
+
+
+class ProgressLines:
+    """Say how far the work is, in a line of its own, where the last one is long enough ago.
+
+    Args:
+        what: the work, in words.
+        total: number of steps, ``None`` where it is not known.
+
+    Example:
+        >>> lines = ProgressLines("segmenting", 343)
+        >>> lines.advance()
+    """
+
+    def __init__(self, what: str, total: int | None) -> None:
+        self._what, self._total, self._num_done = what, total, 0
+        self._start = self._last = time.monotonic()
+
+    def advance(self) -> None:
+        """Count a step."""
+        self._num_done += 1
+        now = time.monotonic()
+        if now - self._last >= SECONDS_BETWEEN_LINES:
+            self._last = now
+            # Whoever read has gone; the work goes on.
+            with contextlib.suppress(OSError):
+                print(
+                    progress_line(self._what, self._num_done, self._total, now - self._start),
+                    file=sys.stderr,
+                    flush=True,
+                )
+
+
+def progress_line(what: str, num_done: int, total: int | None, seconds: float) -> str:
+    """How far some work is, how fast it goes and how long it will take.
+
+    Args:
+        what: the work, in words.
+        num_done: steps that are done.
+        total: steps that there are, ``None`` where that is not known.
+        seconds: that the steps took, above 0.
+
+    Example:
+        >>> progress_line("segmenting", 120, 343, 8.45)
+        'segmenting: 120 of 343 (35 %), 14.2 a second, 16 s left'
+    """
+    rate = num_done / seconds
+    # What a film's header says is an estimate.
+    is_known = total is not None and num_done <= total
+    told = f"{num_done} of {total} ({100 * num_done // total} %)" if is_known and total else f"{num_done}"
+    left = f", {duration((total - num_done) / rate)} left" if is_known and total else ""
+    return f"{what}: {told}, {rate_text(rate)} a second{left}"
+
+
+def rate_text(rate: float) -> str:
+    """A rate with three digits, as 0.0712, 14.2 or 1,234.
+
+    Example:
+        >>> rate_text(14.2301)
+        '14.2'
+    """
+    return f"{rate:,.0f}" if rate >= 100 else f"{rate:.3g}"
+
+
+def duration(seconds: float) -> str:
+    """A time in the two units that matter.
+
+    Example:
+        >>> duration(16.2), duration(200), duration(7500)
+        ('16 s', '3 min 20 s', '2 h 5 min')
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    return f"{whole // 60} min {whole % 60} s" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60} min"

@@ -10,6 +10,7 @@ import torch
 import yaml
 from PIL import Image
 
+from drivable import progress
 from drivable.checkpoint import find_checkpoint, load_checkpoint
 from drivable.config import Recipe, load_recipe, parse_recipe
 from drivable.data import Batch
@@ -51,6 +52,17 @@ def interrupt_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
         monkeypatch.setattr(SegmentationTraining, "training_step", training_step)
 
     return install
+
+
+def test_a_long_epoch_says_how_far_it_is(
+    rendered_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.0)
+    train(small_recipe(rendered_data, "training.epochs=2"), tmp_path / "run")
+    told = [line.partition(" (")[0] for line in capsys.readouterr().err.splitlines() if " batches: " in line]
+    batches = ["training batches: 1 of 3", "training batches: 2 of 3", "training batches: 3 of 3",
+               "validation batches: 1 of 1"]  # fmt: skip
+    assert told == [f"epoch {epoch}/2, {batch}" for epoch in (1, 2) for batch in batches]
 
 
 def test_a_run_folder_is_complete(rendered_data: Path, tmp_path: Path) -> None:

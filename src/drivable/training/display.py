@@ -1,12 +1,15 @@
-"""How a training shows its progress on standard error: a bar on a terminal, a line per epoch elsewhere."""
+"""How a training shows its progress on standard error: a bar on a terminal; elsewhere a line per epoch, and some within
+a long one."""
 
 from __future__ import annotations
 
+import math
 import sys
 
 import lightning as L
 from lightning.pytorch.callbacks import Callback, RichProgressBar
 
+from drivable.progress import ProgressLines
 from drivable.training.run_folder import RunFolder
 
 
@@ -28,7 +31,8 @@ class TrainingBar(RichProgressBar):
 
 
 class EpochLines(Callback):
-    """Print the epoch's losses and scores, for logs and pipes where a bar cannot move.
+    """Print the epoch's losses and scores and, while a long one runs, how far it is, for logs and pipes where a bar
+    cannot move.
 
     Args:
         run_folder: whose history is printed; it must stand before this among the callbacks.
@@ -36,6 +40,33 @@ class EpochLines(Callback):
 
     def __init__(self, run_folder: RunFolder) -> None:
         self.run_folder = run_folder
+        self._lines: ProgressLines | None = None
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Count batches from here."""
+        self._begin(trainer, "training", trainer.num_training_batches)
+
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: object) -> None:
+        """Count a batch."""
+        self._advance()
+
+    def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Count those of the validation from here."""
+        self._begin(trainer, "validation", sum(trainer.num_val_batches))
+
+    def on_validation_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: object) -> None:
+        """Count a batch."""
+        self._advance()
+
+    def _begin(self, trainer: L.Trainer, what: str, num_batches: float) -> None:
+        if trainer.is_global_zero:
+            total = int(num_batches) if math.isfinite(num_batches) else None
+            epoch = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
+            self._lines = ProgressLines(f"{epoch}, {what} batches", total)
+
+    def _advance(self) -> None:
+        if self._lines is not None:
+            self._lines.advance()
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Print the last row of the history."""
