@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,7 @@ from PIL import Image
 
 from drivable.checkpoint import find_checkpoint, load_checkpoint, save_checkpoint
 from drivable.cli.tables import format_cell
+from drivable.imaging.video import Frame, video_writer
 from drivable.synthetic import render_drive
 
 Run = Callable[..., tuple[int, str, str]]
@@ -57,7 +60,7 @@ def test_version(run: Run) -> None:
         (["compare", "x", "--size", "36x64"], "how to score on --data"),
         (["benchmark", "x", "--layout", "npy"], "how to read --data"),
         (["nothing"], "No such command"),
-        (["predict", "a.jpg"], "Missing option"),
+        (["predict"], "Missing argument"),
         (["data", "inspect", "x", "--layout", "bdd"], "data layout 'bdd' is unknown"),
     ],
 )
@@ -152,9 +155,27 @@ def test_predict(run: Run, trained: Path, tmp_path: Path) -> None:
     Image.fromarray(frame.image).save(tmp_path / "road.jpg")
     code, out, _ = run("predict", tmp_path / "road.jpg", "--model", trained, "--out", tmp_path / "seen")
     assert code == 0
-    assert "1 pictures" in out
+    assert out.startswith(f"1 image segmented into {tmp_path / 'seen'}, ")
     assert Image.open(tmp_path / "seen/label_maps/road.png").size == (160, 96)
     assert Image.open(tmp_path / "seen/overlays/road.jpg").size == (160, 96)
+
+
+def test_predict_without_a_folder_says_where_results_are_and_how_fast_it_was(
+    run: Run, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    frames = list(render_drive(1, 3, (96, 160), 10))
+    Image.fromarray(frames[0].image).save("road.jpg")
+    with video_writer(Path("drive.mp4"), (96, 160), Fraction(10)) as write:
+        for index, frame in enumerate(frames):
+            write(Frame(frame.image, Fraction(index, 10), Fraction(1, 10)))
+    code, out, _ = run("predict", "road.jpg", "drive.mp4", "--model", trained, "--json", "result.json")
+    assert code == 0
+    told = re.fullmatch(r"1 image and 3 frames segmented into predictions, ([0-9.]+) a second\n", out)
+    assert told is not None
+    assert float(told[1]) == pytest.approx(4 / json.loads(Path("result.json").read_text())["seconds"], rel=0.01)
+    assert Path("predictions/label_maps/road.png").is_file()
+    assert Path("predictions/drive.mp4").is_file()
 
 
 def test_predict_into_a_file_is_refused(run: Run, trained: Path, tmp_path: Path) -> None:
