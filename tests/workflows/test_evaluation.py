@@ -19,7 +19,7 @@ from drivable.data.attributes import attributes_for
 from drivable.data.samples import Sample
 from drivable.errors import ConfigError, DataError
 from drivable.evaluation import StoredPredictions, differences, evaluate
-from drivable.evaluation.footage import score_footage
+from drivable.evaluation.drift import score_frames
 from drivable.evaluation.label_errors import doubt, suspects
 from drivable.evaluation.slices import widest_gap
 from drivable.imaging.corruptions import CORRUPTIONS, corrupt
@@ -229,13 +229,10 @@ def test_a_folder_without_predictions(tmp_path: Path, predictions: Path) -> None
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["evaluate"], "give labelled pictures with --data"),
-        (["evaluate", "--data", "x", "--footage", "y"], "give labelled pictures with --data"),
+        (["evaluate"], "Missing option '--data'"),
+        (["drift"], "Missing argument"),
         (["evaluate", "m", "--predictions", "p", "--data", "x"], "a model or --predictions, not both"),
-        (["evaluate", "--predictions", "p", "--footage", "x"], "--predictions needs labels"),
-        (["evaluate", "--report", "r.html", "--footage", "x"], "--report needs labels"),
         (["evaluate", "--predictions", "p", "--data", "x", "--size", "9x9"], "--size does not go with"),
-        (["evaluate", "--predictions", "p", "--data", "x", "--work-list", "w"], "--work-list needs a model"),
         (["evaluate", "--data", "x", "--camera", "1,2"], "expected FOCAL_PX,HEIGHT_M,HORIZON_ROW"),
         (["evaluate", "--data", "x", "--camera", "nan,1,2"], "expected FOCAL_PX,HEIGHT_M,HORIZON_ROW"),
         (["evaluate", "--data", "x", "--camera", "0,1,2"], "must be above 0"),
@@ -333,7 +330,7 @@ def test_labels_in_doubt_are_listed_and_exported(run: Run, rendered_data: Path, 
 
 
 @pytest.mark.parametrize("form", ["scalabel", "cvat"])
-def test_the_work_list(run: Run, trained: Path, rendered_data: Path, tmp_path: Path, form: str) -> None:
+def test_label_issues(run: Run, rendered_data: Path, tmp_path: Path, form: str) -> None:
     shifted = tmp_path / "data"
     shutil.copytree(rendered_data, shifted)
     # The masks of one split in reverse order: some picture's label is certainly not its own.
@@ -342,11 +339,12 @@ def test_the_work_list(run: Run, trained: Path, rendered_data: Path, tmp_path: P
     for mask, content in zip(masks, reversed(contents), strict=True):
         mask.write_bytes(content)
     path = tmp_path / "work"
-    code, out, _ = run("evaluate", trained, "--data", shifted, "--work-list", path, "--work-list-for", form)
+    code, out, _ = run("data", "label-issues", shifted, "--split", "test", "--out", path, "--for", form)
     assert code == 0
-    assert "labels are in doubt" in out
+    assert re.search(r"[1-8] of 8 images", out)
     text = path.read_text()
     files = [entry["url"] for entry in json.loads(text)] if form == "scalabel" else text.splitlines()
+    assert files
     assert all(Path(file).is_file() for file in files)
 
 
@@ -420,14 +418,12 @@ def test_calibrating_mends_the_confidence_and_the_binary_score(
     assert (
         tempered["calibration"]["expected_calibration_error"] <= raw["calibration"]["expected_calibration_error"] + 0.05
     )
-    code, _, err = run("evaluate", trained, "--footage", rendered_data / "images/100k/test")
+    code, _, err = run("drift", rendered_data / "images/100k/test", "--model", trained)
     assert code == 2
     assert "drivable calibrate" in err
-    code, out, _ = run(
-        "evaluate", mended, "--footage", rendered_data / "images/100k/test", "--json", tmp_path / "f.json"
-    )
+    code, out, _ = run("drift", rendered_data / "images/100k/test", "--model", mended, "--json", tmp_path / "f.json")
     assert code == 0
-    found = json.loads((tmp_path / "f.json").read_text())["pictures"]
+    found = json.loads((tmp_path / "f.json").read_text())["images"]
     assert found["num_frames"] == 8
     assert found["stability"]["value"] is None, "pictures do not follow each other"
     assert 0 < found["estimated_accuracy"]["value"] <= 1
@@ -468,8 +464,8 @@ def test_what_moves_with_the_picture_is_steady_and_what_flickers_is_not() -> Non
     from drivable.checkpoint import Calibration
 
     calibration = Calibration(1.0, threshold=0.9, accuracy=0.95, fitted_on="nothing")
-    steady = score_footage(Stripes(flickers=False), calibration, moving_frames(), are_consecutive=True)
-    flickering = score_footage(Stripes(flickers=True), calibration, moving_frames(), are_consecutive=True)
+    steady = score_frames(Stripes(flickers=False), calibration, moving_frames(), are_consecutive=True)
+    flickering = score_frames(Stripes(flickers=True), calibration, moving_frames(), are_consecutive=True)
     assert steady.stability.value > 0.9
     assert steady.flicker.value < 0.03
     assert flickering.flicker.value > 0.2
@@ -477,7 +473,7 @@ def test_what_moves_with_the_picture_is_steady_and_what_flickers_is_not() -> Non
     assert steady.estimated_accuracy.value == 1.0
     assert steady.out_of_domain == pytest.approx(1 - 1 / 0.95)
     with pytest.raises(DataError, match="no frame"):
-        score_footage(Stripes(flickers=False), calibration, [], are_consecutive=True)
+        score_frames(Stripes(flickers=False), calibration, [], are_consecutive=True)
 
 
 def test_without_a_background_nothing_is_said_of_road() -> None:
@@ -486,7 +482,7 @@ def test_without_a_background_nothing_is_said_of_road() -> None:
     stripes = Stripes(flickers=False)
     stripes.labels = replace(BDD100K_DRIVABLE, background=None)
     calibration = Calibration(1.0, threshold=0.9, accuracy=0.95, fitted_on="nothing")
-    found = score_footage(stripes, calibration, moving_frames()[:2], are_consecutive=True)
+    found = score_frames(stripes, calibration, moving_frames()[:2], are_consecutive=True)
     assert found.to_dict()["road"] is None
     assert found.stability.value > 0.9
 

@@ -17,7 +17,7 @@ from av.video.stream import VideoStream
 
 from drivable.checkpoint import Calibration
 from drivable.errors import DataError, OutputError
-from drivable.evaluation.footage import score_footage
+from drivable.evaluation.drift import score_frames
 from drivable.imaging.container_size import stated_bytes
 from drivable.imaging.sources import find_sources
 from drivable.imaging.video import Frame, read_frames, read_video_info, video_writer
@@ -701,7 +701,7 @@ def test_narrow_frames_have_no_motion(size: tuple[int, int], has_motion: bool) -
     """OpenCV's optical flow crashes on them."""
     calibration = Calibration(temperature=1, threshold=0.5, accuracy=0.9, fitted_on="nothing")
     frames = [corners(size) if min(size) > 1 else np.zeros((*size, 3), dtype=np.uint8) for _ in range(3)]
-    found = score_footage(AllBackground(), calibration, frames, are_consecutive=True)
+    found = score_frames(AllBackground(), calibration, frames, are_consecutive=True)
     assert found.num_frames == 3
     assert np.isnan(found.flicker.value) == (not has_motion)
 

@@ -64,28 +64,18 @@ def compare(
         scores = None
         if road_data is not None:
             with progress(f"scoring {run}", len(samples)) as advance:
-                evaluation = evaluate(
-                    segmenter,
-                    samples,
-                    road_data.labels,
-                    road_data.attributes,
-                    at,
-                    skip_broken=skip_broken,
-                    on_sample=advance,
+                evaluations[run] = evaluate(
+                    segmenter, samples, road_data.labels, road_data.attributes, at, skip_broken, on_sample=advance
                 )
-            evaluations[run] = evaluation
-            scores = evaluation.to_dict()
+            scores = evaluations[run].to_dict()
         models.append(compared(name, segmenter.checkpoint, segmenter, scores, f"{data} {split}" if data else "-"))
     rows = [model.to_row() for model in models]
     columns = list(dict.fromkeys(column for row in rows for column in row))
     print_table(columns, [[row.get(column) for column in columns] for row in rows])
     tests = differences(evaluations)
     if tests:
-        print_table(
-            list(tests[0].to_row()),
-            [list(test.to_row().values()) for test in tests],
-            title=f"is the difference real? strict3 on the same {len(samples)} pictures",
-        )
+        title = f"is the difference real? strict3 on the same {len(samples)} pictures"
+        print_table(list(tests[0].to_row()), [list(test.to_row().values()) for test in tests], title=title)
     write_comparison(out, models, tests)
     print(f"written: {out}/comparison.md, .csv and .png")
     if json is not None:

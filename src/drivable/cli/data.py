@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from drivable.cli.fetch import fetch
+from drivable.cli.label_issues import label_issues
 from drivable.cli.options import IdsOption, LayoutOption, SkipBrokenOption, parse_size
 from drivable.cli.tables import JsonOption, print_table
 from drivable.errors import ConfigError, DataError, OutputError, nearest_match, printable, shown_address
@@ -17,8 +18,9 @@ from drivable.errors import ConfigError, DataError, OutputError, nearest_match, 
 if TYPE_CHECKING:
     from drivable.curation.inspection import Inspection
 
-app = typer.Typer(help="Look at, divide and shrink data folders.", no_args_is_help=True)
+app = typer.Typer(help="Fetch, check, split, convert and pack data sets.", no_args_is_help=True)
 app.command()(fetch)
+app.command()(label_issues)
 
 RootArgument = Annotated[str, typer.Argument(help="Data root.")]
 _NUM_LINES = 20

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from drivable.cli.tables import JsonOption, print_table
 from drivable.errors import OutputError
+
+if TYPE_CHECKING:
+    from drivable.config import Recipe
 
 _SIZE = (288, 512)
 _NUM_PICTURES = {"train": 320, "val": 32, "test": 64}
@@ -24,8 +27,6 @@ def demo(
     json: JsonOption = None,
 ) -> None:
     """Render a drive, train a small model on it, score it, segment an unseen drive and write a report."""
-    from fractions import Fraction
-
     from drivable.cli.evaluate import print_evaluation
     from drivable.config import load_recipe, with_data_path
     from drivable.data import open_data, select_split
@@ -33,25 +34,18 @@ def demo(
     from drivable.evaluation.report import Report, galleries, write_report
     from drivable.files import write_json
     from drivable.imaging.sources import find_sources
-    from drivable.imaging.video import Frame, video_writer
     from drivable.prediction import predict
     from drivable.progress import progress
     from drivable.segmenter import load
-    from drivable.synthetic import render_drive, write_rendered_dataset
     from drivable.training import train
 
     _clear(out)
     data, run, film = out / "data", out / "run", out / "unseen_drive.mp4"
 
-    _say(f"1/5 rendering {sum(_NUM_PICTURES.values())} labelled pictures in BDD100K's layout")
-    with progress("rendering", sum(_NUM_PICTURES.values())) as advance:
-        write_rendered_dataset(data, _NUM_PICTURES, _SEED, _SIZE, advance)
-
+    _render_data(data)
     recipe = with_data_path(load_recipe("demo"), data)
-    _say(
-        f"2/5 training {recipe.model.name} for {recipe.training.epochs} epochs at {recipe.data.size[0]}x"
-        f"{recipe.data.size[1]}"
-    )
+    size = "{}x{}".format(*recipe.data.size)
+    _say(f"2/5 training {recipe.model.name} for {recipe.training.epochs} epochs at {size}")
     train(recipe, run)
 
     _say("3/5 scoring pictures of roads it never saw")
@@ -62,42 +56,67 @@ def demo(
         evaluation = evaluate(segmenter, samples, road_data.labels, road_data.attributes, on_sample=advance)
 
     _say(f"4/5 segmenting a rendered drive of {_NUM_FRAMES} frames")
-    with progress("rendering", _NUM_FRAMES) as advance, video_writer(film, _SIZE, Fraction(_FPS)) as write:
-        for index, frame in enumerate(render_drive(_DRIVE_SEED, _NUM_FRAMES, _SIZE, _FPS)):
-            write(Frame(frame.image, Fraction(index, _FPS), Fraction(1, _FPS)))
-            advance()
+    _render_film(film)
     with progress("segmenting", _NUM_FRAMES) as advance:
         predict(segmenter, find_sources([str(film)]), out / "segmented", on_item=advance)
 
     _say("5/5 writing the report")
-    report = out / "report.html"
     page = Report(
         title="drivable: the whole job on rendered roads",
         lead="A small model, trained from rendered pictures with exact labels, on roads it never saw.",
-        facts={
-            "model": recipe.model.name,
-            "pictures": ", ".join(f"{split} {count}" for split, count in _NUM_PICTURES.items()),
-            "trained at": f"{recipe.data.size[0]}x{recipe.data.size[1]}, {recipe.training.epochs} epochs",
-            "again": f"drivable train demo --data {data} --out another_run",
-        },
+        facts=_facts(recipe, data),
         galleries=galleries(ModelPredictions(segmenter), samples, evaluation),
         curves=run / "curves.png",
         video=f"segmented/{film.stem}.mp4",
     )
-    write_report(report, evaluation, page)
+    write_report(out / "report.html", evaluation, page)
     print_evaluation(evaluation)
-    print_table(
-        ["what", "where"],
-        [
-            ["report", str(report)],
-            ["overlay video", str(out / "segmented" / film.name)],
-            ["trained model", str(run / "best.safetensors")],
-            ["curves", str(run / "curves.png")],
-            ["rendered data", str(data)],
-        ],
-    )
+    _print_places(out)
     if json is not None:
         write_json(json, {"out": str(out), **evaluation.to_dict()})
+
+
+def _print_places(out: Path) -> None:
+    places = {
+        "report": out / "report.html",
+        "overlay video": out / "segmented/unseen_drive.mp4",
+        "trained model": out / "run/best.safetensors",
+        "curves": out / "run/curves.png",
+        "rendered data": out / "data",
+    }
+    print_table(["what", "where"], [[what, str(where)] for what, where in places.items()])
+
+
+def _render_data(data: Path) -> None:
+    from drivable.progress import progress
+    from drivable.synthetic import write_rendered_dataset
+
+    num = sum(_NUM_PICTURES.values())
+    _say(f"1/5 rendering {num} labelled pictures in BDD100K's layout")
+    with progress("rendering", num) as advance:
+        write_rendered_dataset(data, _NUM_PICTURES, _SEED, _SIZE, advance)
+
+
+def _facts(recipe: Recipe, data: Path) -> dict[str, str]:
+    return {
+        "model": recipe.model.name,
+        "pictures": ", ".join(f"{split} {count}" for split, count in _NUM_PICTURES.items()),
+        "trained at": f"{recipe.data.size[0]}x{recipe.data.size[1]}, {recipe.training.epochs} epochs",
+        "again": f"drivable train demo --data {data} --out another_run",
+    }
+
+
+def _render_film(film: Path) -> None:
+    from fractions import Fraction
+
+    from drivable.imaging.video import Frame, video_writer
+    from drivable.progress import progress
+    from drivable.synthetic import render_drive
+
+    with progress("rendering", _NUM_FRAMES) as advance, video_writer(film, _SIZE, Fraction(_FPS)) as write:
+        for index, frame in enumerate(render_drive(_DRIVE_SEED, _NUM_FRAMES, _SIZE, _FPS)):
+            write(Frame(frame.image, Fraction(index, _FPS), Fraction(1, _FPS)))
+            advance()
 
 
 def _clear(out: Path) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from drivable.cli.footage import score_unlabelled
 from drivable.cli.options import (
+    DataOption,
     DeviceOption,
     IdsOption,
     LayoutOption,
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 
 def evaluate(
+    data: DataOption,
     model: Annotated[
         str | None,
         typer.Argument(
@@ -38,13 +39,6 @@ def evaluate(
     ] = None,
     predictions: Annotated[
         Path | None, typer.Option(help="Score the label maps <id>.png in this folder, made by any tool.")
-    ] = None,
-    data: Annotated[
-        str | None, typer.Option(help="Data root with labels: a folder, or an address such as s3://.")
-    ] = None,
-    footage: Annotated[
-        list[str] | None,
-        typer.Option(help="Pictures, folders, patterns or videos without labels, instead of --data; may be repeated."),
     ] = None,
     split: Annotated[str, typer.Option(help="train, val, test, all, <folder>/<name> or a file of ids.")] = "test",
     splits: SplitsOption = None,
@@ -61,10 +55,6 @@ def evaluate(
         str | None, typer.Option(help="Compare at HEIGHTxWIDTH instead of each picture's own size.")
     ] = None,
     report: Annotated[Path | None, typer.Option(help="Write a page with everything: one HTML file.")] = None,
-    work_list: Annotated[
-        Path | None, typer.Option(help="Write the pictures whose labels are in doubt, the most doubtful first.")
-    ] = None,
-    work_list_for: Annotated[Literal["scalabel", "cvat"], typer.Option(help="Form of the work list.")] = "scalabel",
     skip_broken: SkipBrokenOption = False,
     device: DeviceOption = "auto",
     precision: PrecisionOption = None,
@@ -75,29 +65,13 @@ def evaluate(
     from drivable.data.attributes import attributes_for
     from drivable.evaluation import ModelPredictions, StoredPredictions
     from drivable.evaluation import evaluate as run_evaluation
-    from drivable.evaluation.label_errors import suspects, write_work_list
     from drivable.evaluation.report import Report, galleries, write_report
     from drivable.files import file_fingerprint, write_json
     from drivable.progress import progress
     from drivable.segmenter import load
 
-    if (data is None) == (footage is None):
-        raise ConfigError("give labelled pictures with --data, or pictures and videos without labels with --footage")
-    if data is None:
-        assert footage is not None
-        needs_labels = {
-            "--predictions": predictions, "--splits": splits, "--ids": ids, "--attributes": attributes,
-            "--camera": camera, "--size": size, "--report": report, "--work-list": work_list,
-        }  # fmt: skip
-        for option, given in needs_labels.items():
-            if given is not None:
-                raise ConfigError(f"{option} needs labels, which --footage does not have; give these with --data")
-        score_unlabelled(footage, model or DEFAULT_MODEL, device, precision, json)
-        return
     if model is not None and predictions is not None:
         raise ConfigError("give a model or --predictions, not both")
-    if work_list is not None and predictions is not None:
-        raise ConfigError("--work-list needs a model, since label maps do not say how sure they are")
     at = None if size is None else parse_size(size)
     if precision is not None and predictions is not None:
         raise ConfigError("--precision does not go with --predictions: they are computed already")
@@ -129,10 +103,6 @@ def evaluate(
                       galleries(predictor, samples, evaluation))  # fmt: skip
         write_report(report, evaluation, page)
         print(f"written: {report}")
-    if work_list is not None:
-        found = suspects([(p.id, p.doubt) for p in evaluation.pictures if p.doubt is not None])
-        write_work_list(work_list, work_list_for, found, {s.id: str(getattr(s.image, "file", s.id)) for s in samples})
-        print(f"written: {work_list}, {len(found)} pictures whose labels are in doubt")
     if json is not None:
         named = {"model": name} if predictions is None else {"predictions": str(predictions)}
         write_json(json, {**named, "data": str(data), "split": split, "made": facts, **evaluation.to_dict()})

@@ -20,6 +20,7 @@ from drivable.cli.compare import compare
 from drivable.cli.data import app as data_app
 from drivable.cli.demo import demo
 from drivable.cli.doctor import doctor
+from drivable.cli.drift import drift
 from drivable.cli.evaluate import evaluate
 from drivable.cli.export import export
 from drivable.cli.models import models
@@ -41,6 +42,7 @@ app.command()(train)
 app.command()(sweep)
 app.command()(average)
 app.command()(evaluate)
+app.command()(drift)
 app.command()(compare)
 app.command()(calibrate)
 app.command()(robustness)

@@ -271,15 +271,22 @@ def _try(url: str, part: Path, num_bytes: int | None, report: Report) -> None:
     have, known = _left(url, part)
     if have and have == known.get("num_bytes"):
         return
+    response = _answer(url, part, have, known)
+    if response is not None:
+        _receive(response, url, part, (have, known), num_bytes, report)
+
+
+def _answer(url: str, part: Path, have: int, known: Mapping[str, Any]) -> Any | None:
+    """The server's response from byte ``have`` on; ``None`` where there is nothing left to send."""
     headers = {"User-Agent": "drivable"}
     if have:
         headers |= {"Range": f"bytes={have}-", "If-Range": str(known["validator"])}
     try:
-        response = _open(url, headers)
+        return _open(url, headers)
     except urllib.error.HTTPError as fault:
         fault.close()
         if fault.code == 416 and fault.headers.get("Content-Range", "") == f"bytes */{have}":
-            return  # It was whole, and nobody had said so.
+            return None  # It was whole, and nobody had said so.
         said = one_line(f"the server answers {fault.code} {fault.reason}")
         if fault.code == 416:
             _discard(part)
@@ -293,6 +300,13 @@ def _try(url: str, part: Path, num_bytes: int | None, report: Report) -> None:
         if url.startswith("file:"):
             raise DataError(f"{url}: cannot be read: {reason}") from fault
         raise _DroppedError(f"no connection: {reason}") from fault
+
+
+def _receive(
+    response: Any, url: str, part: Path, before: tuple[int, Mapping[str, Any]], num_bytes: int | None, report: Report
+) -> None:
+    """Write a response behind the bytes of before, or in their place where the server begins anew."""
+    have, known = before
     with response:
         resumed = response.status == 206
         if resumed and not _continues(response.headers, have, known):

@@ -1,12 +1,12 @@
-"""Numbers about pictures that nobody labelled: how far from home a model is, and how steady.
+"""Domain shift and temporal stability, estimated on images and films without labels.
 
-Neither knows the truth. A model that is wrong with confidence looks at home, and one that always says the same is
-perfectly steady; both numbers rank footage and models, they do not replace labels.
+Neither number knows the truth: a model that is wrong with confidence shows no shift, and one that never changes its
+answer is perfectly stable. Both rank films and models; they do not replace labels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +17,12 @@ from numpy.typing import NDArray
 from drivable.checkpoint import Calibration
 from drivable.errors import DataError
 from drivable.evaluation.predictions import most_probable
-from drivable.imaging.images import Pixels, resize_image, resize_label_map
+from drivable.imaging.images import Pixels, read_image, resize_image, resize_label_map
+from drivable.imaging.sources import Sources
+from drivable.imaging.video import read_frames, read_video_info
 from drivable.labels import LabelSet
 from drivable.metrics import PROTOCOLS, Interval, count_pixels, interval, resampled_sums
+from drivable.progress import progress
 from drivable.segmenter import LabelMap, Segmenter
 
 # Motion is estimated on pictures of this height; it need not be exact to the pixel.
@@ -29,8 +32,8 @@ _LEAST_FLOW_SIZE = 32
 
 
 @dataclass(frozen=True)
-class FootageScores:
-    """What can be said of footage without labels.
+class DriftScores:
+    """What can be measured without labels.
 
     Args:
         num_frames: looked at.
@@ -68,10 +71,10 @@ class FootageScores:
         }
 
 
-def score_footage(
+def score_frames(
     segmenter: Segmenter, calibration: Calibration, frames: Iterable[Pixels], are_consecutive: bool
-) -> FootageScores:
-    """Look at footage.
+) -> DriftScores:
+    """Estimate domain shift and stability.
 
     Args:
         segmenter: the model, calibrated.
@@ -107,9 +110,46 @@ def score_footage(
         strict3 = PROTOCOLS["strict3"]
         stability = interval(float(strict3.score(counts.sum(axis=0), labels)), strict3.score(drawn, labels))
         flicker = interval(float(_changed(counts.sum(axis=0))), _changed(drawn))
-    return FootageScores(
+    return DriftScores(
         len(sure), estimated, calibration.accuracy, stability, flicker, float(np.mean(road)) if road else None
     )
+
+
+def score_sources(segmenter: Segmenter, calibration: Calibration, sources: Sources) -> dict[str, DriftScores]:
+    """Estimate domain shift and stability of each film, and of all image files together.
+
+    Args:
+        segmenter: the model, calibrated.
+        calibration: of that model.
+        sources: image files and films.
+
+    Returns:
+        Scores by film, and under ``images`` for the image files, which do not follow each other.
+
+    Raises:
+        DataError: where a file cannot be read.
+
+    Example:
+        >>> found = score_sources(segmenter, segmenter.origin.calibration, find_sources(["drive.mp4"]))
+        >>> found["drive.mp4"].out_of_domain
+        0.02
+    """
+    found = {}
+    for path in sources.videos:
+        with progress(f"scoring {path}", read_video_info(path).num_frames) as advance:
+            frames = (frame.pixels for frame in read_frames(path))
+            found[str(path)] = score_frames(segmenter, calibration, _counted(frames, advance), are_consecutive=True)
+    if sources.pictures:
+        with progress("scoring images", len(sources.pictures)) as advance:
+            images = _counted((read_image(path) for path in sources.pictures), advance)
+            found["images"] = score_frames(segmenter, calibration, images, are_consecutive=False)
+    return found
+
+
+def _counted(frames: Iterable[Pixels], advance: Callable[[], None]) -> Iterator[Pixels]:
+    for frame in frames:
+        yield frame
+        advance()
 
 
 def _agreement(before: tuple[Pixels, LabelMap], now: tuple[Pixels, LabelMap], labels: LabelSet) -> NDArray[np.int64]:
