@@ -72,7 +72,7 @@ def compare(old: Path, new: Path) -> list[str]:
             f"{' ' if same == 1 else '!'} {runtime}: {same:.4%} of the pixels of {len(pairs)} label maps are equal"
         )
         scores = [json.loads((folder / f"{runtime}.json").read_text()) for folder in (old, new)]
-        strict3 = [next(find(score, "strict3")) for score in scores]
+        strict3 = [next(find(score, "strict3"))["value"] for score in scores]
         lines.append(f"{' ' if strict3[0] == strict3[1] else '!'} {runtime}: strict3 {strict3[0]} and {strict3[1]}")
     return lines
 
