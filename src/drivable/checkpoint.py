@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -15,12 +16,13 @@ from safetensors.torch import save
 from torch import Tensor
 
 from drivable.config import ModelSpec, Normalization
-from drivable.errors import CheckpointError, ConfigError, DataError, one_line
+from drivable.errors import CheckpointError, ConfigError, DataError, nearest_match, one_line
 from drivable.files import check_name, written_whole
 from drivable.labels import LabelSet
 from drivable.metrics.calibration import MOST_OFFSET
 from drivable.models import SegmentationModel, build_model
 from drivable.models.finite import misfit, require_finite
+from drivable.models.pretrained import read_weights
 from drivable.reading import check_network_size, parse_json, reading, require_regular
 from drivable.weights import shipped_models
 
@@ -176,24 +178,38 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
     Raises:
         CheckpointError: where the file is missing, corrupt, not ours, of another format version, or holds what is no
-            number.
+            number. Somebody's weights without a description are told as what they are.
     """
     if not path.exists():
         raise CheckpointError(f"{path}: no such checkpoint")
     with reading(path, CheckpointError, "corrupt or not a safetensors file", "copy or train it again"):
         require_regular(path)
+        if _is_of_torch(path):
+            read_weights(path)  # Where it is damaged, that is what is told.
+            raise _without_description(path)
         with safe_open(path, framework="pt") as opened:
             metadata = opened.metadata() or {}
             weights = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
     if _KEY not in metadata:
-        raise CheckpointError(
-            f"{path}: holds weights but no model description, so it is not a checkpoint of this tool; as backbone "
-            "weights it can be given to a recipe's model.pretrained"
-        )
+        raise _without_description(path)
     with reading(path, CheckpointError, "its description is damaged"):
         checkpoint = _described(parse_json(metadata[_KEY]), weights, path)
     require_finite(weights, checkpoint.labels, str(path))
     return checkpoint
+
+
+def _is_of_torch(path: Path) -> bool:
+    """Whether a file is one of ``torch.save``: a zip archive, or a pickle; a checkpoint begins with a length."""
+    with path.open("rb") as stream:
+        head = stream.read(9)
+    return head.startswith(b"PK\x03\x04") or (head.startswith(b"\x80") and head[8:] != b"{")
+
+
+def _without_description(path: Path) -> CheckpointError:
+    return CheckpointError(
+        f"{path}: holds weights but no model description, so it is not a checkpoint of this tool; as backbone "
+        f"weights it can be given to a recipe: --set model.pretrained={path}"
+    )
 
 
 def _described(description: dict[str, Any], weights: dict[str, Tensor], path: Path) -> Checkpoint:
@@ -252,5 +268,37 @@ def find_checkpoint(model: str | Path) -> Path:
     shipped = shipped_models()
     if str(model) in shipped:
         return shipped[str(model)]
-    hint = f"shipped models: {', '.join(shipped)}" if shipped else "no model is shipped with this release"
-    raise CheckpointError(f"model '{model}': no such run folder or checkpoint file; {hint}")
+    raise CheckpointError(f"model '{model}': no such run folder or checkpoint file; {nearest_model(model)}")
+
+
+def nearest_model(model: str | Path) -> str:
+    """Phrase the hint that follows a model that is not there: the closest of those that are, then the shipped ones.
+
+    Args:
+        model: what the user wrote.
+
+    Example:
+        >>> nearest_model("drivabl-lite")
+        "did you mean 'drivable-lite'? known: drivable-base, drivable-lite"
+    """
+    path = Path(model)
+    hint = nearest_match(str(model), [*shipped_models(), *_similar_models(path)])
+    suffixes = (".safetensors", *EXPORTED)
+    meant = difflib.get_close_matches(path.suffix, suffixes, n=1, cutoff=0.7)
+    if meant and path.suffix not in suffixes and "did you mean" not in hint:
+        return f"no model's file ends in {path.suffix}, did you mean {meant[0]}? {hint}"
+    return hint
+
+
+def _similar_models(path: Path) -> list[str]:
+    """Models of similar names in the same folder, as the user would name them."""
+    try:
+        names = [entry.name for entry in path.parent.iterdir()]
+    except OSError:
+        return []
+    similar = (path.with_name(name) for name in difflib.get_close_matches(path.name, names, n=8))
+    return [
+        str(near)
+        for near in similar
+        if near.suffix in (".safetensors", *EXPORTED) or any((near / name).is_file() for name in (BEST, LAST))
+    ]

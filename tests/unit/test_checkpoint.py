@@ -16,6 +16,7 @@ from drivable.errors import CheckpointError, ConfigError, OutputError
 from drivable.labels import BDD100K_DRIVABLE, LabelSet
 from drivable.models import build_model
 from drivable.models.finite import require_finite
+from drivable.segmenter import load
 
 
 @pytest.fixture
@@ -254,6 +255,63 @@ def test_plain_weights_are_told_from_a_checkpoint(tmp_path: Path) -> None:
     save_file({"a": torch.zeros(1)}, tmp_path / "w.safetensors")
     with pytest.raises(CheckpointError, match="no model description"):
         load_checkpoint(tmp_path / "w.safetensors")
+
+
+@pytest.mark.parametrize("name", ["w.pth", "w.pt", "w"])
+@pytest.mark.parametrize("is_old", [False, True], ids=["zip", "pickle"])
+@pytest.mark.parametrize("is_wrapped", [False, True], ids=["plain", "wrapped"])
+def test_somebodys_weights_are_told_as_what_they_are(name: str, is_old: bool, is_wrapped: bool, tmp_path: Path) -> None:
+    weights = build_model(UNetSpec(widths=(8, 8, 8, 8, 8)), 3).state_dict()
+    values = {"state_dict": weights, "epoch": 3} if is_wrapped else weights
+    torch.save(values, tmp_path / name, _use_new_zipfile_serialization=not is_old)
+    with pytest.raises(CheckpointError) as told:
+        load_checkpoint(find_checkpoint(tmp_path / name))
+    assert "holds weights but no model description" in str(told.value)
+    assert f"--set model.pretrained={tmp_path / name}" in str(told.value)
+
+
+def test_damaged_weights_are_not_told_as_healthy(tmp_path: Path) -> None:
+    torch.save({"a": torch.zeros(1000)}, tmp_path / "w.pth")
+    (tmp_path / "w.pth").write_bytes((tmp_path / "w.pth").read_bytes()[:2000])
+    with pytest.raises(CheckpointError, match="not a readable file of weights"):
+        load_checkpoint(tmp_path / "w.pth")
+
+
+def test_a_header_whose_length_looks_like_a_pickle_is_read(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    save_checkpoint(path, checkpoint)
+    data = path.read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    padding = -(length - 0x80) % 0x100
+    path.write_bytes(
+        (length + padding).to_bytes(8, "little") + data[8 : 8 + length] + b" " * padding + data[8 + length :]
+    )
+    assert path.read_bytes()[:1] == b"\x80"
+    assert load_checkpoint(path).spec == checkpoint.spec
+
+
+@pytest.mark.parametrize(
+    ("model", "hint"),
+    [
+        ("drivabl-lite", "did you mean 'drivable-lite'? known: drivable-base"),
+        ("lite.onx", "did you mean 'lite.onnx'? known: "),
+        ("lit.onnx", "did you mean 'lite.onnx'? known: "),
+        ("runs/lit", "did you mean 'runs/lite'? known: "),
+        ("other.safetensor", "no model's file ends in .safetensor, did you mean .safetensors? known: "),
+        ("nothing", "; known: drivable-base, drivable-lite"),
+    ],
+)
+def test_the_nearest_model_is_named(model: str, hint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("runs/lite").mkdir(parents=True)
+    Path("runs/list").mkdir()
+    Path("runs/lite/last.safetensors").touch()
+    Path("lite.onnx").touch()
+    Path("lite.onx.txt").touch()
+    with pytest.raises(CheckpointError) as told:
+        load(model)
+    assert hint in str(told.value)
+    assert ("no such file" if model == "lit.onnx" else "no such run folder or checkpoint file") in str(told.value)
 
 
 def test_what_cannot_be_found(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def load_backbone_weights(backbone: nn.Module, name: str, source: str) -> None:
     weights: dict[str, Tensor] = {}
     # A file of others: its tensors may be of any kind, and its names lead anywhere.
     with reading(path, CheckpointError, f"its weights cannot be read as those of {name}"):
-        for published, tensor in _backbone_alone(_read(path)).items():
+        for published, tensor in _backbone_alone(read_weights(path)).items():
             ours = translate(published)
             if ours is not None:
                 weights.update(_split_key_value(ours, tensor))
@@ -120,7 +120,19 @@ def _from_hub(name: str) -> Path:
     ) from fault
 
 
-def _read(path: Path) -> dict[str, Tensor]:
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Tensors by name of a ``.safetensors`` or torch file of anyone; nothing in it is executed.
+
+    Args:
+        path: of the file; the weights may lie under ``state_dict`` or ``model`` in it.
+
+    Raises:
+        CheckpointError: where it is missing, damaged, or holds anything else.
+
+    Example:
+        >>> list(read_weights(Path("resnet50.pth")))[0]
+        'conv1.weight'
+    """
     if not path.exists():
         raise CheckpointError(f"{path}: no such file of weights")
     with reading(path, CheckpointError, "not a readable file of weights"):

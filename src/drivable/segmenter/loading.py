@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from drivable.checkpoint import EXPORTED, find_checkpoint, load_checkpoint
-from drivable.errors import ConfigError
+from drivable.checkpoint import EXPORTED, find_checkpoint, load_checkpoint, nearest_model
+from drivable.errors import CheckpointError, ConfigError
 from drivable.segmenter.exported_program import PROGRAM, TORCHSCRIPT, ProgramSegmenter
 from drivable.segmenter.onnx import OnnxSegmenter
 from drivable.segmenter.openvino import OpenVINOSegmenter
@@ -45,6 +45,8 @@ def load(
     path = Path(model)
     if precision is not None and is_exported(model):
         raise ConfigError(f"{path}: computes in the precision it was exported with; leave precision {precision} out")
+    if is_exported(model) and not path.exists():
+        raise CheckpointError(f"{path}: no such file; {nearest_model(model)}")
     if path.suffix == ".onnx":
         return OnnxSegmenter(path, device, num_threads)
     if path.suffix == ".xml":
