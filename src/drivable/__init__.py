@@ -1,8 +1,10 @@
 """Drivable-area semantic segmentation: direct lane, alternative lane, background.
 
 >>> import drivable
->>> segmenter = drivable.load()
->>> label_map = segmenter.segment(drivable.read_image("road.jpg"))  # (H, W) ids: 0 direct, 1 alternative, 2 background
+>>> result = drivable.load()("road.jpg")  # or a NumPy array, a PIL image, a torch tensor
+>>> result.share("direct")
+0.23
+>>> overlay = result.overlay()  # RGB (H, W, 3)
 """
 
 from __future__ import annotations
@@ -12,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from drivable.imaging.images import read_image
     from drivable.imaging.overlay import draw_overlay
-    from drivable.segmenter import load
+    from drivable.segmenter import Segmentation, Segmenter, load
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "draw_overlay", "load", "read_image"]
+__all__ = ["Segmentation", "Segmenter", "__version__", "draw_overlay", "load", "read_image"]
 
 _HOMES = {
+    "Segmentation": "drivable.segmenter",
+    "Segmenter": "drivable.segmenter",
     "draw_overlay": "drivable.imaging.overlay",
     "load": "drivable.segmenter",
     "read_image": "drivable.imaging.images",
@@ -31,3 +35,7 @@ def __getattr__(name: str) -> Any:
 
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'drivable' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -14,7 +14,7 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, Protocol
+from typing import Any, BinaryIO, Literal, Protocol, runtime_checkable
 
 import yaml
 
@@ -50,6 +50,7 @@ class SettingError(ConfigError):
     """An environment variable that sets a limit is wrong: no fault of the file that is read."""
 
 
+@runtime_checkable
 class Readable(Protocol):
     """Bytes under a name: a ``Path``, a ``UPath`` of a remote place, or a member of a shard."""
 

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -83,10 +84,11 @@ def test_readme_make_targets_exist() -> None:
 def test_readme_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Image.fromarray(np.zeros((90, 160, 3), dtype=np.uint8)).save(tmp_path / "road.jpg")
-    names: dict[str, np.ndarray] = {}
+    names: dict[str, Any] = {}
     exec(blocks("python")[0], names)
-    assert names["label_map"].shape == (90, 160)
-    assert names["overlay"].shape == (90, 160, 3)
+    assert names["lane"].shape == names["result"].label_map.shape == (90, 160)
+    assert names["result"].overlay().shape == (90, 160, 3)
+    assert Image.open(tmp_path / "overlay.jpg").size == (160, 90)
 
 
 @pytest.mark.parametrize(

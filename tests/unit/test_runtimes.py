@@ -9,7 +9,7 @@ import pytest
 
 from drivable.errors import ConfigError
 from drivable.optional import need
-from drivable.segmenter.openvino import openvino_core
+from drivable.segmenter.openvino import current_openvino
 
 
 def test_a_runtime_that_is_not_installed_says_what_to_install() -> None:
@@ -32,7 +32,7 @@ def test_an_openvino_that_gives_wrong_classes_is_refused(monkeypatch: pytest.Mon
     with pytest.raises(
         ConfigError, match=r"OpenVINO 2025.4.1.* gives wrong classes; pip install --upgrade 'openvino>="
     ):
-        openvino_core.__wrapped__()
+        current_openvino()
 
 
 def test_an_interrupt_waits_until_a_library_is_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,28 +23,26 @@ from drivable.labels import BDD100K_DRIVABLE, LabelSet
 from drivable.models import build_model
 from drivable.prediction import overlay_frames, predict
 from drivable.segmenter import Image as Pixels
-from drivable.segmenter import LabelMap, TorchSegmenter, load
+from drivable.segmenter import LabelMap, Origin, Segmenter, SegmenterInfo, TorchSegmenter, load
 from drivable.segmenter.devices import find_device
-from drivable.segmenter.protocol import Origin
 from drivable.synthetic import render, render_drive, sample_scene
 
 SIZE = (72, 128)
 
 
-class BrightIsDirect:
+class BrightIsDirect(Segmenter):
     """A segmenter without a network: pixels above mid grey are direct lane."""
 
     labels = BDD100K_DRIVABLE
     origin = Origin("bright", "bright", None, None)
 
-    def segment(self, image: Pixels) -> LabelMap:
-        return np.where(image.mean(axis=2) > 127, 0, 2).astype(np.uint8)
+    info = SegmenterInfo(BDD100K_DRIVABLE, None, "torch", "cpu", "fp32", None)
 
-    def segment_batch(self, images: list[Pixels]) -> list[LabelMap]:
-        return [self.segment(image) for image in images]
+    def _ids(self, images: Pixels) -> LabelMap:
+        return np.where(images.mean(axis=3) > 127, 0, 2).astype(np.uint8)
 
-    def probabilities(self, image: Pixels) -> np.ndarray:
-        return np.eye(3, dtype=np.float32)[self.segment(image)].transpose(2, 0, 1)
+    def _class_probabilities(self, images: Pixels) -> np.ndarray:
+        return np.eye(3, dtype=np.float32)[self._ids(images)].transpose(0, 3, 1, 2)
 
 
 @pytest.fixture(scope="module")
@@ -356,8 +354,8 @@ class FromMasks(BrightIsDirect):
     def __init__(self, label_maps: Iterator[LabelMap]) -> None:
         self.label_maps = label_maps
 
-    def segment(self, image: Pixels) -> LabelMap:
-        return next(self.label_maps)
+    def _ids(self, images: Pixels) -> LabelMap:
+        return np.stack([next(self.label_maps) for _ in images])
 
 
 def test_a_perfect_segmenter_scores_1(rendered_data: Path) -> None:

@@ -85,6 +85,32 @@ def read_image(file: Stored | str, at_least: tuple[int, int] | None = None) -> P
         return _to_rgb(_upright(picture), file)
 
 
+def rgb_of_pillow(image: Image.Image, name: str = "image") -> Pixels:
+    """Convert a Pillow image as :func:`read_image` converts a file's.
+
+    Args:
+        image: of any mode that 8 bits a channel can hold; it is not changed.
+        name: what messages call it.
+
+    Returns:
+        RGB (H, W, 3) uint8, upright as its EXIF orientation says.
+
+    Raises:
+        DataError: where it cannot be decoded or its mode cannot become RGB.
+
+    Example:
+        >>> rgb_of_pillow(Image.new("L", (160, 90))).shape
+        (90, 160, 3)
+    """
+    with reading(name, DataError, "broken image", "replace it"):
+        image.load()
+        # Pillow has turned a TIFF when it was decoded.
+        upright = image if image.format == "TIFF" else ImageOps.exif_transpose(image)
+        if 0 in upright.size:
+            raise DataError(f"{name}: has no pixels")
+        return _to_rgb(upright, name)
+
+
 def _reduced(size: tuple[int, int], at_least: tuple[int, int] | None) -> tuple[int, int]:
     """The smallest of a JPEG's sizes at 1/8, 1/4, 1/2 and 1 that is at least so large.
 
@@ -119,7 +145,7 @@ def _upright(picture: Image.Image) -> Image.Image:
     return picture
 
 
-def _to_rgb(picture: Image.Image, file: Stored) -> Pixels:
+def _to_rgb(picture: Image.Image, file: Stored | str) -> Pixels:
     if picture.mode.startswith("I;16"):
         # Pillow would clip all above 255.
         picture = Image.fromarray((np.asarray(picture) // 257).astype(np.uint8))

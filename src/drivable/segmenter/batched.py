@@ -1,14 +1,17 @@
-"""Pictures of many sizes, in batches of one size."""
+"""Images of many sizes, in batches of one size."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from drivable.errors import DataError
-from drivable.segmenter.protocol import Image, LabelMap
+from drivable.segmenter.protocol import Image
+
+Answer = TypeVar("Answer", bound=NDArray[Any])
 
 
 def check_image(image: Image) -> None:
@@ -21,18 +24,25 @@ def check_image(image: Image) -> None:
         raise DataError(f"a picture must be RGB (H, W, 3) uint8, got {image.dtype} {image.shape}")
 
 
-def segment_by_size(images: Sequence[Image], ids_of: Callable[[Image], NDArray[np.uint8]]) -> list[LabelMap]:
-    """Call ``ids_of``, (N, H, W, 3) -> (N, H, W), once for each size; answers in the order of the pictures.
+def segment_by_size(images: Sequence[Image], run: Callable[[Image], Answer]) -> list[Answer]:
+    """Call ``run`` once for each size.
+
+    Args:
+        images: RGB (H, W, 3) uint8, of any sizes.
+        run: (N, H, W, 3) -> (N, ...), such as ids (N, H, W).
+
+    Returns:
+        An answer for each image, in their order.
 
     Raises:
-        DataError: where an array is not a picture.
+        DataError: where an array is not an image.
     """
     for image in images:
         check_image(image)
-    label_maps: dict[int, LabelMap] = {}
+    answers: dict[int, Answer] = {}
     for size in dict.fromkeys(image.shape for image in images):
-        places = [index for index, image in enumerate(images) if image.shape == size]
-        # One picture is not copied.
-        batch = images[places[0]][None] if len(places) == 1 else np.stack([images[index] for index in places])
-        label_maps.update(zip(places, ids_of(batch), strict=True))
-    return [label_maps[index] for index in range(len(images))]
+        indices = [index for index, image in enumerate(images) if image.shape == size]
+        # One image is not copied.
+        batch = images[indices[0]][None] if len(indices) == 1 else np.stack([images[index] for index in indices])
+        answers.update(zip(indices, run(batch), strict=True))
+    return [answers[index] for index in range(len(images))]

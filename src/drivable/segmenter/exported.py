@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from drivable.errors import CheckpointError, ConfigError
 from drivable.labels import LabelSet
 from drivable.optional import first_line
-from drivable.segmenter.batched import check_image, segment_by_size
+from drivable.segmenter.base import Segmenter
 from drivable.segmenter.description import ExportDescription
-from drivable.segmenter.protocol import Image, LabelMap, Origin, Probabilities
+from drivable.segmenter.protocol import Image, Origin, Probabilities, SegmenterInfo
 
 
-class ExportedSegmenter(ABC):
+class ExportedSegmenter(Segmenter):
     """Run an exported file: pixels in, ids or probabilities out, all else is in its graph.
 
     Args:
@@ -41,13 +41,18 @@ class ExportedSegmenter(ABC):
         """Whether it computes on the CPU."""
 
     @property
+    @abstractmethod
+    def device_name(self) -> str:
+        """Where it computes, such as ``cpu`` or ``cuda``."""
+
+    @property
     def files(self) -> Sequence[Path]:
         """All that it consists of."""
         return [self.path]
 
     @abstractmethod
     def run(self, images: Image) -> NDArray[Any]:
-        """RGB (N, H, W, 3) uint8 -> what the graph puts out."""
+        """RGB (N, H, W, 3) uint8 -> what the graph puts out; safe to call from several threads."""
 
     @property
     def labels(self) -> LabelSet:
@@ -61,33 +66,18 @@ class ExportedSegmenter(ABC):
         knows_probabilities = about.outputs == "probabilities"
         return Origin(str(self.path), str(about.model["name"]), about.splits, about.calibration, knows_probabilities)
 
-    def segment(self, image: Image) -> LabelMap:
-        """RGB (H, W, 3) uint8 of any size -> ids (H, W) uint8 of that size.
+    @property
+    def info(self) -> SegmenterInfo:
+        """How it computes."""
+        about = self.description
+        return SegmenterInfo(
+            about.labels, about.size, self.runtime, self.device_name, about.precision, about.calibration
+        )
 
-        Raises:
-            DataError: where the array is not such a picture.
-        """
-        return self.segment_batch([image])[0]
-
-    def segment_batch(self, images: Sequence[Image]) -> list[LabelMap]:
-        """Several pictures; those of one size in one pass.
-
-        Raises:
-            DataError: where an array is not a picture.
-        """
-        return segment_by_size(images, self._ids)
-
-    def probabilities(self, image: Image) -> Probabilities:
-        """RGB (H, W, 3) uint8 -> (K, H, W) float32; over the classes each pixel sums to 1.
-
-        Raises:
-            ConfigError: where the file puts out ids only.
-            DataError: where the array is not such a picture.
-        """
+    def _class_probabilities(self, images: Image) -> Probabilities:
         if self.description.outputs != "probabilities":
             raise ConfigError(f"{self.path}: puts out ids only; export it with --outputs probabilities")
-        check_image(image)
-        return np.asarray(self._run(image[None])[0], dtype=np.float32)
+        return np.asarray(self._run(images), dtype=np.float32)
 
     def _ids(self, images: Image) -> NDArray[np.uint8]:
         answer = self._run(images)

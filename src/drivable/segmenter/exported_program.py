@@ -73,6 +73,11 @@ class ProgramSegmenter(ExportedSegmenter):
         """See :class:`ExportedSegmenter`."""
         return self._device.type == "cpu"
 
+    @property
+    def device_name(self) -> str:
+        """See :class:`ExportedSegmenter`."""
+        return str(self._device)
+
     @torch.inference_mode()
     def run(self, images: Image) -> NDArray[Any]:
         """See :meth:`ExportedSegmenter.run`."""

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from drivable.checkpoint import EXPORTED, find_checkpoint, load_checkpoint, nearest_model
 from drivable.errors import CheckpointError, ConfigError
+from drivable.segmenter.base import Segmenter
 from drivable.segmenter.exported_program import PROGRAM, TORCHSCRIPT, ProgramSegmenter
 from drivable.segmenter.onnx import OnnxSegmenter
 from drivable.segmenter.openvino import OpenVINOSegmenter
-from drivable.segmenter.protocol import Segmenter
 from drivable.segmenter.torch import TorchPrecision, TorchSegmenter
 from drivable.weights import DEFAULT_MODEL
 
@@ -40,7 +40,8 @@ def load(
         ConfigError: where the runtime or the device is not to be had, or an exported file is given a precision.
 
     Example:
-        >>> label_map = load().segment(read_image(Path("road.jpg")))
+        >>> load()("road.jpg").share("direct")
+        0.23
     """
     path = Path(model)
     if precision is not None and is_exported(model):

@@ -60,6 +60,11 @@ class OnnxSegmenter(ExportedSegmenter):
         """See :class:`ExportedSegmenter`."""
         return bool(self._session.get_providers()[0] == _PROVIDERS["cpu"])
 
+    @property
+    def device_name(self) -> str:
+        """See :class:`ExportedSegmenter`."""
+        return next(name for name, provider in _PROVIDERS.items() if provider == self._session.get_providers()[0])
+
     def run(self, images: Image) -> NDArray[Any]:
         """See :meth:`ExportedSegmenter.run`."""
         return np.asarray(self._session.run(None, {self._input: np.ascontiguousarray(images)})[0])

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from math import prod
 from pathlib import Path
+from threading import Lock
 from types import ModuleType
 from typing import Any
 from xml.parsers import expat
@@ -47,6 +48,9 @@ _LAYERS = {
 }  # fmt: skip
 # The sizes of what they make may stand in a few bytes.
 _ENLARGING = frozenset({"Broadcast", "Tile", "Range", "OneHot"})
+
+# Two threads that ask for the first core at once would make two.
+_MAKING_CORE = Lock()
 
 _Runner = Callable[[Image], NDArray[Any]]
 
@@ -95,6 +99,7 @@ class OpenVINOSegmenter(ExportedSegmenter):
         self._fixed: OrderedDict[tuple[tuple[int, ...], int], _Runner] = OrderedDict()
         self._last_kind: tuple[tuple[int, ...], int] | None = None
         self._free: _Runner | None = None
+        self._lock = Lock()
 
     @property
     def runtime(self) -> str:
@@ -107,6 +112,11 @@ class OpenVINOSegmenter(ExportedSegmenter):
         return self._options[1] == "CPU"
 
     @property
+    def device_name(self) -> str:
+        """See :class:`ExportedSegmenter`."""
+        return self._options[1].lower()
+
+    @property
     def files(self) -> Sequence[Path]:
         """See :class:`ExportedSegmenter`."""
         return [self.path, self.path.with_suffix(".bin")]
@@ -115,7 +125,10 @@ class OpenVINOSegmenter(ExportedSegmenter):
         """See :meth:`ExportedSegmenter.run`."""
         num_streams = min(len(images), self._options[2]) if self.on_cpu else 1
         shape = images.shape if num_streams == 1 else (1, *images.shape[1:])
-        return self._runner(shape, num_streams)(np.ascontiguousarray(images))
+        # A request is one place for its input and output. One for each thread would not be faster: the threads of the
+        # processor belong to the streams of the compiled graph, which run one request each.
+        with self._lock:
+            return self._runner(shape, num_streams)(np.ascontiguousarray(images))
 
     def _runner(self, shape: tuple[int, ...], num_streams: int) -> _Runner:
         kind = (shape, num_streams)
@@ -247,7 +260,6 @@ def _in_streams(compiled: Any, num_streams: int) -> _Runner:
     return run
 
 
-@cache
 def openvino_core() -> Any:
     """The ``openvino.Core`` of this process.
 
@@ -257,6 +269,12 @@ def openvino_core() -> Any:
     Raises:
         ConfigError: where OpenVINO is not installed, or one that gives wrong classes.
     """
+    with _MAKING_CORE:
+        return _make_core()
+
+
+@cache
+def _make_core() -> Any:
     return current_openvino().Core()
 
 

@@ -1,10 +1,8 @@
-"""The seam: RGB pictures in, label maps out, whatever runs the network."""
+"""What segmenters take, give and say of themselves."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,28 +34,26 @@ class Origin:
     knows_probabilities: bool = True
 
 
-@runtime_checkable
-class Segmenter(Protocol):
-    """A model ready for use. Prediction, evaluation and video are written against this."""
+@dataclass(frozen=True)
+class SegmenterInfo:
+    """How a segmenter computes.
 
-    @property
-    def labels(self) -> LabelSet:
-        """The classes of its label maps."""
-        ...
+    Args:
+        labels: the classes of its label maps.
+        working_size: (height, width) that images are resized to for the network; ``None`` works at each image's own.
+        runtime: ``torch``, ``onnxruntime``, ``openvino``, ``torchscript`` or ``pt2``.
+        device: where it computes, by the runtime's own name, such as ``cpu`` or ``cuda``.
+        precision: ``fp32``, ``fp16``, ``bf16`` or ``int8``.
+        calibration: ``None`` where the model was not calibrated.
 
-    @property
-    def origin(self) -> Origin:
-        """Where it comes from."""
-        ...
+    Example:
+        >>> load(device="cpu").info.runtime
+        'torch'
+    """
 
-    def segment(self, image: Image) -> LabelMap:
-        """RGB (H, W, 3) uint8 of any size -> ids (H, W) uint8 of that size."""
-        ...
-
-    def segment_batch(self, images: Sequence[Image]) -> list[LabelMap]:
-        """Several pictures, of one size or of many, in one pass of the network."""
-        ...
-
-    def probabilities(self, image: Image) -> Probabilities:
-        """RGB (H, W, 3) uint8 -> (K, H, W) float32; over the classes each pixel sums to 1."""
-        ...
+    labels: LabelSet
+    working_size: tuple[int, int] | None
+    runtime: str
+    device: str
+    precision: str
+    calibration: Calibration | None

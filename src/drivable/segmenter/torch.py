@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -14,16 +13,16 @@ from drivable.checkpoint import Checkpoint
 from drivable.errors import CheckpointError
 from drivable.labels import LabelSet
 from drivable.models.folding import fold, fold_padding
-from drivable.segmenter.batched import check_image, segment_by_size
+from drivable.segmenter.base import Segmenter
 from drivable.segmenter.cuda_graphs import Recorder
 from drivable.segmenter.devices import find_device, warn_of_slow_bf16
 from drivable.segmenter.graph import UNKNOWN_ID, calibrated_graph
-from drivable.segmenter.protocol import Image, LabelMap, Origin, Probabilities
+from drivable.segmenter.protocol import Image, Origin, Probabilities, SegmenterInfo
 
 TorchPrecision = Literal["fp32", "bf16"]
 
 
-class TorchSegmenter:
+class TorchSegmenter(Segmenter):
     """Run a checkpoint's model.
 
     A picture is resized to the size that the model is to be used at; see
@@ -69,40 +68,22 @@ class TorchSegmenter:
         about = self.checkpoint
         return Origin(about.where, about.spec.name, about.splits, about.calibration)
 
-    def segment(self, image: Image) -> LabelMap:
-        """RGB (H, W, 3) uint8 of any size -> ids (H, W) uint8 of that size.
-
-        Raises:
-            DataError: where the array is not such a picture.
-        """
-        return self.segment_batch([image])[0]
-
-    @torch.inference_mode()
-    def segment_batch(self, images: Sequence[Image]) -> list[LabelMap]:
-        """Several pictures; those of one size in one pass of the network.
-
-        Raises:
-            DataError: where an array is not a picture.
-        """
-        return segment_by_size(images, self._ids)
+    @property
+    def info(self) -> SegmenterInfo:
+        """How it computes."""
+        about = self.checkpoint
+        size = about.preprocessing.size
+        return SegmenterInfo(about.labels, size, "torch", str(self.device), self.precision, about.calibration)
 
     @torch.inference_mode()
-    def probabilities(self, image: Image) -> Probabilities:
-        """RGB (H, W, 3) uint8 -> (K, H, W) float32; over the classes each pixel sums to 1.
-
-        Where the checkpoint was calibrated, at its temperature.
-
-        Raises:
-            DataError: where the array is not such a picture.
-        """
-        check_image(image)
+    def _class_probabilities(self, images: Image) -> Probabilities:
         with self._casting():
-            pixels = torch.from_numpy(np.ascontiguousarray(image[None])).to(self.device)
-            probabilities = self.graph.probabilities(pixels)[0]
+            probabilities = self.graph.probabilities(torch.from_numpy(np.ascontiguousarray(images)).to(self.device))
         answer = np.asarray(probabilities.cpu().numpy(), dtype=np.float32)
         self._require_known(np.isnan(answer))
         return answer
 
+    @torch.inference_mode()
     def _ids(self, images: Image) -> NDArray[np.uint8]:
         pixels = torch.from_numpy(np.ascontiguousarray(images))
         ids = self._recorder(pixels) if self._recorder is not None else self._segment(pixels.to(self.device)).cpu()
