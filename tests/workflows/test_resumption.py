@@ -49,7 +49,8 @@ def test_more_epochs_stretch_the_schedule(again: Path, run: Run, caplog: pytest.
     assert rows[1]["learning_rate"] < 0.05 * peak < rows[2]["learning_rate"]
     assert rows[3]["learning_rate"] < 0.05 * peak
     assert run("train", "--resume", again)[0] == 0
-    assert "the run is done" in caplog.text
+    assert "this run is finished, so nothing is trained; all its epochs are done" in caplog.text
+    assert f"drivable train --resume {again} --set training.epochs=8" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -134,6 +135,32 @@ def test_patience_may_change_and_a_run_without_any_is_done(again: Path) -> None:
     assert len(stays.history) == 2
     changes = ["training.epochs=4", "training.early_stopping=3"]
     assert len(train(resumed_recipe(again, changes=changes), again, resume=True).history) == 3
+
+
+def test_a_run_that_stopped_early_stays_as_it_is_and_says_how_to_go_on(
+    rendered_data: Path, tmp_path: Path, run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    # Steps so long that some epoch is worse than the one before.
+    changes = ["training.epochs=12", "training.early_stopping=1", "optimizer.learning_rate=0.3"]
+    stopped = train(load_recipe("lite", [*SMALL, f"data.path={rendered_data}", *changes]), tmp_path / "run")
+    num_epochs = len(stopped.history)
+    assert num_epochs < 12
+    again = train(resumed_recipe(tmp_path / "run"), tmp_path / "run", resume=True)
+    assert again.history == stopped.history
+    assert f"it stopped early, in epoch {num_epochs} of 12, 1 after its best" in caplog.text
+    assert f"--resume {tmp_path / 'run'} --set training.early_stopping=2" in caplog.text
+    assert run("train", "--resume", tmp_path / "run", "--set", "training.early_stopping=2")[0] == 0
+    assert len(read_state(tmp_path / "run/resume.ckpt")["callbacks"]["RunFolder"]["history"]) > num_epochs
+
+
+def test_a_run_that_ended_at_its_steps_says_how_to_go_on(
+    rendered_data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    train(load_recipe("lite", [*SMALL, f"data.path={rendered_data}", "training.max_steps=1"]), tmp_path / "run")
+    assert "finished" not in caplog.text
+    train(resumed_recipe(tmp_path / "run"), tmp_path / "run", resume=True)
+    assert "this run is finished, so nothing is trained; it ended at training.max_steps=1" in caplog.text
+    assert f"--set training.start_from={tmp_path / 'run'}" in caplog.text
 
 
 HOLDS = """

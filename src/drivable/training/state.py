@@ -104,6 +104,12 @@ def history_of(state: dict[str, Any]) -> list[dict[str, float]]:
     return state["callbacks"][_FOLDER]["history"]  # type: ignore[no-any-return]
 
 
+def num_waited_of(state: dict[str, Any]) -> int:
+    """Epochs since the last better validation loss, of a run that stops early; 0 of others."""
+    counts = (kept.get("wait_count") for kept in state["callbacks"].values() if isinstance(kept, dict))
+    return next((count for count in counts if type(count) is int), 0)
+
+
 @dataclass(frozen=True)
 class Position:
     """Where on its schedule a run was when its state was kept.

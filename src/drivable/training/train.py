@@ -46,7 +46,7 @@ from drivable.training.module import DivergedError, SegmentationTraining
 from drivable.training.repeats import repeats_of
 from drivable.training.run_folder import RECIPE, STATE, RunFolder, write_recipe
 from drivable.training.start import starting_model
-from drivable.training.state import Position, check_resumable, position_of, read_state
+from drivable.training.state import Position, check_resumable, num_waited_of, position_of, read_state
 
 _log = logging.getLogger(__name__)
 _MAX_SHARE_SAMPLES = 500
@@ -247,15 +247,30 @@ def _checked_position(folder: Path, module: SegmentationTraining, trainer: L.Tra
     recipe, state = module.recipe, read_state(folder / STATE)
     check_resumable(state, folder, recipe, module.labels, module.train_ids, trainer.world_size)
     position = position_of(state)
-    max_steps = recipe.training.max_steps
-    if position.num_epochs_done == recipe.training.epochs or (max_steps and state["global_step"] >= max_steps):
-        longer = (
-            f"it was to end after training.max_steps={max_steps}, which a resumed run keeps; begin a new run for more"
-            if max_steps and state["global_step"] >= max_steps
-            else "to go on, raise its length with --set training.epochs"
-        )
-        _log.warning("%s: the run is done; %s", folder, longer)
+    ending = _ending(folder, recipe, state, position)
+    if ending is not None and trainer.is_global_zero:
+        _log.warning("%s: this run is finished, so nothing is trained; %s", folder, ending)
     return position
+
+
+def _ending(folder: Path, recipe: Recipe, state: dict[str, Any], position: Position) -> str | None:
+    """What ended a run and how it could be longer; ``None`` where it has not ended."""
+    epochs, num_done = recipe.training.epochs, position.num_epochs_done
+    max_steps, patience = recipe.training.max_steps, recipe.training.early_stopping
+    again = f"drivable train --resume {folder} --set"
+    if max_steps and position.global_step >= max_steps:
+        return (
+            f"it ended at training.max_steps={max_steps}, which a resumed run keeps. For more begin a new run with "
+            f"--set training.start_from={folder}"
+        )
+    if num_done >= epochs:
+        return f"all its epochs are done. For more: {again} training.epochs={2 * epochs}"
+    if patience is not None and (num_waited := num_waited_of(state)) >= patience:
+        return (
+            f"it stopped early, in epoch {num_done} of {epochs}, {num_waited} after its best. For more: {again} "
+            f"training.early_stopping={num_waited + patience}"
+        )
+    return None
 
 
 def _write_recipe(folder: Path, recipe: Recipe, trainer: L.Trainer) -> None:
@@ -357,7 +372,8 @@ class _Patience(EarlyStopping):
     """Stop after so many epochs without a better validation loss; a resumed run has the patience of its recipe now."""
 
     def __init__(self, patience: int) -> None:
-        super().__init__("val_loss", patience=patience, check_finite=False)
+        # At the end of an epoch Lightning would ask it after the run folder, whose state would lack the epoch.
+        super().__init__("val_loss", patience=patience, check_finite=False, check_on_train_epoch_end=False)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take up all but the patience."""
