@@ -3,7 +3,7 @@
 >>> import drivable
 >>> result = drivable.load()("road.jpg")  # or a NumPy array, a PIL image, a torch tensor
 >>> result.share("direct")
-0.23
+0.17
 >>> overlay = result.overlay()  # RGB (H, W, 3)
 """
 

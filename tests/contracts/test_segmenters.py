@@ -179,7 +179,7 @@ WRONG: dict[str, tuple[Any, str]] = {
     "nothing": (None, "expected a path, a NumPy array, a PIL image or a torch tensor, got NoneType"),
     "list": ([[[0, 0, 0]]], "got list"),
     "bytes": (b"\xff\xd8", "got bytes"),
-    "PIL image without pixels": (Image.new("RGB", (0, 5)), "no pixels"),
+    "PIL image without pixels": (Image.new("RGB", (0, 5)), "image: a size of 5 x 0"),
     "PIL image of floats": (Image.new("F", (9, 9)), "mode F"),
 }
 
@@ -196,6 +196,12 @@ def test_a_pil_image_that_ends_early_is_refused(in_torch: Segmenter, file: Path,
     (tmp_path / "cut.png").write_bytes(file.read_bytes()[:900])
     with pytest.raises(DataError, match="image: broken image"):
         in_torch(Image.open(tmp_path / "cut.png"))
+
+
+def test_a_pil_image_has_the_limit_of_its_file(in_torch: Segmenter, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DRIVABLE_MAX_PIXELS", "1000")
+    with pytest.raises(DataError, match="image: 13500 pixels .* more than the limit of 1000; DRIVABLE_MAX_PIXELS"):
+        in_torch(Image.fromarray(road()))
 
 
 def test_a_batch_answers_in_order(segmenter: Segmenter, file: Path) -> None:

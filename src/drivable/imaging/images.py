@@ -96,18 +96,17 @@ def rgb_of_pillow(image: Image.Image, name: str = "image") -> Pixels:
         RGB (H, W, 3) uint8, upright as its EXIF orientation says.
 
     Raises:
-        DataError: where it cannot be decoded or its mode cannot become RGB.
+        DataError: where it cannot be decoded, its mode cannot become RGB, or it is larger than ``DRIVABLE_MAX_PIXELS``.
 
     Example:
         >>> rgb_of_pillow(Image.new("L", (160, 90))).shape
         (90, 160, 3)
     """
     with reading(name, DataError, "broken image", "replace it"):
+        check_size(image.height, image.width)
         image.load()
         # Pillow has turned a TIFF when it was decoded.
         upright = image if image.format == "TIFF" else ImageOps.exif_transpose(image)
-        if 0 in upright.size:
-            raise DataError(f"{name}: has no pixels")
         return _to_rgb(upright, name)
 
 

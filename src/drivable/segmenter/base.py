@@ -29,7 +29,7 @@ class Segmenter(ABC):
     Example:
         >>> segmenter = load()
         >>> segmenter("road.jpg").share("direct")
-        0.23
+        0.17
     """
 
     @property
@@ -59,7 +59,7 @@ class Segmenter(ABC):
             ConfigError: where it puts out ids only.
         """
 
-    def __call__(self, image: ImageLike, probabilities: bool = False) -> Segmentation:
+    def __call__(self, image: ImageLike, *, probabilities: bool = False) -> Segmentation:
         """Segment one image.
 
         Args:
@@ -81,7 +81,7 @@ class Segmenter(ABC):
         """
         return self._segmentations([take_image(image)], probabilities)[0]
 
-    def batch(self, images: Iterable[ImageLike], probabilities: bool = False) -> list[Segmentation]:
+    def batch(self, images: Iterable[ImageLike], *, probabilities: bool = False) -> list[Segmentation]:
         """Segment several images; those of one size in one pass of the network.
 
         Args:
@@ -97,7 +97,7 @@ class Segmenter(ABC):
 
         Example:
             >>> [result.share("direct") for result in load().batch(["a.jpg", "b.jpg"])]
-            [0.23, 0.19]
+            [0.17, 0.19]
         """
         is_array = isinstance(images, np.ndarray) or is_tensor(images)
         is_one = len(getattr(images, "shape", ())) != 4 if is_array else isinstance(images, _ONE)

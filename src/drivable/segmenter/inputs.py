@@ -46,7 +46,8 @@ def take_image(image: ImageLike, name: str = "image") -> tuple[NDArray[np.uint8]
     if isinstance(image, str | os.PathLike):
         return _read(image), str(image)
     if isinstance(image, Pillow.Image):
-        return rgb_of_pillow(image, name), getattr(image, "filename", None) or None
+        path = getattr(image, "filename", None)
+        return rgb_of_pillow(image, name), os.fsdecode(path) if path else None
     if isinstance(image, np.ndarray):
         return _rgb_of_array(image, name), None
     if is_tensor(image):

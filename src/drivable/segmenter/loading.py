@@ -41,7 +41,7 @@ def load(
 
     Example:
         >>> load()("road.jpg").share("direct")
-        0.23
+        0.17
     """
     path = Path(model)
     if precision is not None and is_exported(model):
