@@ -83,21 +83,23 @@ def _looked_at() -> Iterator[Finding]:
     versions = [_library(*library) for library in _LIBRARIES]
     yield from versions
     broken = {finding.what for finding in versions if finding.remedy is not None}
-    if "torch" not in broken:
+    # What does not load would be told once more by all that needs it.
+    has_essentials = not broken & {"torch", "numpy", "opencv"}
+    if has_essentials:
         yield from _guarded("torch devices", _torch_devices)
-    if "openvino" not in broken and find_spec("openvino") is not None:
+    if has_essentials and "openvino" not in broken and find_spec("openvino") is not None:
         yield from _guarded("openvino devices", _openvino_devices)
     if "onnxruntime" not in broken and find_spec("onnxruntime") is not None:
         yield from _guarded("onnxruntime providers", _onnx_providers)
     yield Finding("cores", f"{num_cores()} of {os.cpu_count()} usable")
-    if "torch" not in broken:
+    if has_essentials:
         yield from _guarded("instruction sets", _instructions)
     yield from _guarded("shared memory", _shared_memory)
     yield from _guarded("temporary folder", _temporary_folder)
-    if "av" not in broken:
+    if has_essentials and "av" not in broken:
         yield from _guarded("H.264 encoders", _encoders)
     yield Finding("licence of the weights", licence(DEFAULT_MODEL))
-    if not broken & {"torch", "numpy", "opencv"}:
+    if has_essentials:
         yield from _guarded("model by default", _default_model)
 
 

@@ -1,7 +1,10 @@
 """What a person sees who asks whether the installation is well."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -76,6 +79,20 @@ def test_what_is_wrong_is_told_with_its_remedy(
     assert remedy in advised
     wrong = [each for each in json.loads((tmp_path / "doctor.json").read_text()) if each["remedy"]]
     assert [each["what"] for each in wrong] == [what]
+
+
+@pytest.mark.parametrize("module", ["torch", "cv2"])
+def test_a_library_that_does_not_load_is_told_once(module: str, tmp_path: Path) -> None:
+    (tmp_path / f"{module}.py").write_text("raise ImportError('libGL.so.1: cannot open shared object file')")
+    paths = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
+    done = subprocess.run(
+        [sys.executable, "-m", "drivable", "doctor"],
+        env=os.environ | {"PYTHONPATH": paths}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    told, advised = done.stderr.splitlines()
+    assert "installed but does not load: libGL.so.1" in told
+    assert "pip install --force-reinstall" in advised
 
 
 def test_a_runtime_that_is_not_installed_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
