@@ -62,32 +62,34 @@ class ProgressLines:
     Args:
         what: the work, in words.
         total: number of steps, ``None`` where it is not known.
+        num_before: steps that were done before.
 
     Example:
         >>> lines = ProgressLines("segmenting", 343)
         >>> lines.advance()
     """
 
-    def __init__(self, what: str, total: int | None) -> None:
-        self._what, self._total, self._num_done = what, total, 0
+    def __init__(self, what: str, total: int | None, num_before: int = 0) -> None:
+        self._what, self._total, self._num_before, self._num_done = what, total, num_before, num_before
         self._start = self._last = time.monotonic()
 
     def advance(self) -> None:
         """Count a step."""
-        self._num_done += 1
+        self.reach(self._num_done + 1)
+
+    def reach(self, num_done: int) -> None:
+        """So many steps are done."""
+        self._num_done = num_done
         now = time.monotonic()
         if now - self._last >= SECONDS_BETWEEN_LINES:
             self._last = now
+            line = progress_line(self._what, num_done, self._total, now - self._start, self._num_before)
             # Whoever read has gone; the work goes on.
             with contextlib.suppress(OSError):
-                print(
-                    progress_line(self._what, self._num_done, self._total, now - self._start),
-                    file=sys.stderr,
-                    flush=True,
-                )
+                print(line, file=sys.stderr, flush=True)
 
 
-def progress_line(what: str, num_done: int, total: int | None, seconds: float) -> str:
+def progress_line(what: str, num_done: int, total: int | None, seconds: float, num_before: int = 0) -> str:
     """How far some work is, how fast it goes and how long it will take.
 
     Args:
@@ -95,17 +97,18 @@ def progress_line(what: str, num_done: int, total: int | None, seconds: float) -
         num_done: steps that are done.
         total: steps that there are, ``None`` where that is not known.
         seconds: that the steps took, above 0.
+        num_before: those of ``num_done`` that took none of it.
 
     Example:
         >>> progress_line("segmenting", 120, 343, 8.45)
         'segmenting: 120 of 343 (35 %), 14.2 a second, 16 s left'
     """
-    rate = num_done / seconds
+    rate = (num_done - num_before) / seconds
     # What a film's header says is an estimate.
-    is_known = total is not None and num_done <= total
-    told = f"{num_done} of {total} ({100 * num_done // total} %)" if is_known and total else f"{num_done}"
-    left = f", {duration((total - num_done) / rate)} left" if is_known and total else ""
-    return f"{what}: {told}, {rate_text(rate)} a second{left}"
+    if not total or num_done > total:
+        return f"{what}: {num_done}, {rate_text(rate)} a second"
+    left = f", {duration((total - num_done) / rate)} left" if rate > 0 else ""
+    return f"{what}: {num_done} of {total} ({100 * num_done // total} %), {rate_text(rate)} a second{left}"
 
 
 def rate_text(rate: float) -> str:

@@ -66,6 +66,13 @@ def test_more_than_was_expected_is_no_share_above_all() -> None:
     assert progress_line("segmenting", 10, 10, 4.0) == "segmenting: 10 of 10 (100 %), 2.5 a second, 0 s left"
 
 
+def test_what_was_there_before_is_not_counted_as_fast() -> None:
+    assert progress_line("downloading", 300, 400, 10.0, num_before=200) == (
+        "downloading: 300 of 400 (75 %), 10 a second, 10 s left"
+    )
+    assert progress_line("downloading", 200, 400, 10.0, num_before=200) == "downloading: 200 of 400 (50 %), 0 a second"
+
+
 def test_rates_and_times_are_read_at_a_glance() -> None:
     assert [rate_text(rate) for rate in (0.07123, 14.23, 1234.5)] == ["0.0712", "14.2", "1,234"]
     assert [duration(seconds) for seconds in (0.4, 59.6, 200, 3599.6, 7500)] == [

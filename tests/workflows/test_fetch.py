@@ -21,6 +21,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from drivable import progress
 from drivable.cli.main import main
 from drivable.curation import fetch as engine
 from drivable.curation.fetch import ACCOUNT_SETS, FETCHABLE_SETS, fetch_set
@@ -210,6 +211,18 @@ def test_a_stopped_download_is_continued_by_the_next_command(server: Server, tmp
     assert seen[0] == ("downloading", 100_000, len(ARCHIVE))
     assert ("downloading", len(ARCHIVE), len(ARCHIVE)) in seen
     assert seen[-1][0] == "unpacking"
+
+
+def test_off_a_terminal_a_long_download_says_how_far_it_is(
+    run: Run, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.body = packed_tar({**FILES, "camvid/images/a.png": NOISE * (3 * 2**20 // len(NOISE))})
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.0)
+    total = len(server.body) >> 20
+    code, _, err = run("camvid", "--out", tmp_path)
+    assert code == 0
+    assert f"downloading camvid, MiB: {total} of {total} (100 %), " in err
+    assert "unpacking camvid, MiB: " in err
 
 
 @pytest.mark.parametrize("change", ["range unknown", "if-range unknown", "file changed", "other address", "no record"])

@@ -84,6 +84,8 @@ def _byte_bar(name: str) -> Iterator[Callable[[str, int, int | None], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
+    from drivable.progress import ProgressLines
+
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),
@@ -92,7 +94,18 @@ def _byte_bar(name: str) -> Iterator[Callable[[str, int, int | None], None]]:
         TransferSpeedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+    if not console.is_terminal:
+        lines: dict[str, ProgressLines] = {}
+
+        def tell(work: str, done: int, total: int | None) -> None:
+            if work not in lines:
+                mib = None if total is None else total >> 20
+                lines[work] = ProgressLines(f"{work} {name}, MiB", mib, done >> 20)
+            lines[work].reach(done >> 20)
+
+        yield tell
+        return
+    with Progress(*columns, console=console) as bar:
         tasks = {}
 
         def report(work: str, done: int, total: int | None) -> None:
