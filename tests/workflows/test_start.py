@@ -18,7 +18,7 @@ from drivable.errors import CheckpointError, ConfigError
 from drivable.models import build_model, default_spec
 from drivable.training import train
 from drivable.training.repeats import repeats_of
-from drivable.training.start import start_from, starting_model
+from drivable.training.start import init_from, starting_model
 
 SMALL = (
     "model.pretrained=null",
@@ -37,8 +37,8 @@ def one_epoch(data: Path, *changes: str) -> Recipe:
 def test_a_run_goes_on_from_another_and_learns_from_it(rendered_data: Path, tmp_path: Path) -> None:
     train(one_epoch(rendered_data), tmp_path / "first")
     distilled = one_epoch(
-        rendered_data, f"training.start_from={tmp_path / 'first'}", "optimizer.learning_rate=1e-9",
-        "training.step=distillation", f"training.teacher={tmp_path / 'first'}",
+        rendered_data, f"training.init_from={tmp_path / 'first'}", "optimizer.learning_rate=1e-9",
+        "training.method.name=distillation", f"training.method.teacher={tmp_path / 'first'}",
     )  # fmt: skip
     result = train(distilled, tmp_path / "second")
     before, after = (load_checkpoint(find_checkpoint(tmp_path / name)).weights for name in ("first", "second"))
@@ -51,7 +51,7 @@ def test_other_classes_start_the_last_layer_anew() -> None:
     checkpoint = load_checkpoint(find_checkpoint("drivable-lite"))
     model = build_model(checkpoint.spec, 2)
     before = model.decoder.classify.weight.clone()  # type: ignore[union-attr, operator]
-    start_from(model, checkpoint)
+    init_from(model, checkpoint)
     assert torch.equal(model.decoder.classify.weight, before)  # type: ignore[union-attr, arg-type]
     stem = "backbone.stem.conv.weight"
     assert torch.equal(model.state_dict()[stem], checkpoint.weights[stem].float())
@@ -59,11 +59,11 @@ def test_other_classes_start_the_last_layer_anew() -> None:
 
 def test_another_architecture_is_not_gone_on_from() -> None:
     with pytest.raises(CheckpointError, match="a lite that differs"):
-        start_from(build_model(default_spec("unet"), 3), load_checkpoint(find_checkpoint("drivable-lite")))
+        init_from(build_model(default_spec("unet"), 3), load_checkpoint(find_checkpoint("drivable-lite")))
 
 
 def test_a_pruned_run_is_smaller_and_runs_again_from_its_own_recipe(rendered_data: Path, tmp_path: Path) -> None:
-    changes = ("training.start_from=drivable-lite", "training.prune=0.5")
+    changes = ("training.init_from=drivable-lite", "training.pruning.share=0.5")
     train(one_epoch(rendered_data, *changes), tmp_path / "pruned")
     checkpoint = load_checkpoint(find_checkpoint(str(tmp_path / "pruned")))
     assert checkpoint.spec.hidden_channels == load_recipe(tmp_path / "pruned" / "recipe.yaml").model.hidden_channels  # type: ignore[union-attr]
@@ -76,14 +76,15 @@ def test_a_pruned_run_is_smaller_and_runs_again_from_its_own_recipe(rendered_dat
     assert all(torch.equal(tensor, repeated.weights[name]) for name, tensor in checkpoint.weights.items())
 
     # A recipe without widths goes on from a pruned model with what is left of it.
-    model, recipe = starting_model(one_epoch(rendered_data, f"training.start_from={tmp_path / 'pruned'}"), 3)
+    model, recipe = starting_model(one_epoch(rendered_data, f"training.init_from={tmp_path / 'pruned'}"), 3)
     assert recipe.model == checkpoint.spec
     assert all(torch.equal(tensor, checkpoint.weights[name]) for name, tensor in model.state_dict().items())
 
 
 def test_pruning_needs_a_trained_lite() -> None:
-    with pytest.raises(ConfigError, match="give it by training.start_from"):
-        parse_recipe({"model": {"name": "lite"}, "loss": [{"name": "dice"}], "training": {"prune": 0.5}}, "test")
+    pruning = {"pruning": {"share": 0.5}}
+    with pytest.raises(ConfigError, match="give it by training.init_from"):
+        parse_recipe({"model": {"name": "lite"}, "loss": [{"name": "dice"}], "training": pruning}, "test")
 
 
 @pytest.mark.parametrize(
@@ -99,7 +100,7 @@ def test_weights_that_are_no_numbers_here_are_no_start(values: torch.Tensor, sai
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     faulty = replace(checkpoint, weights={**checkpoint.weights, "decoder.classify.bias": values})
     with pytest.raises(CheckpointError, match=said):
-        start_from(model, faulty)
+        init_from(model, faulty)
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
 
 

@@ -11,6 +11,7 @@ from drivable.cli.options import (
     DeviceOption,
     IdsOption,
     LayoutOption,
+    LimitOption,
     SkipBrokenOption,
     SplitsOption,
     agreed_splits,
@@ -33,6 +34,7 @@ def compare(
     ids: IdsOption = None,
     size: Annotated[str | None, typer.Option(help="Score at HEIGHTxWIDTH instead of the pictures' own size.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for comparison.md, .csv and .png.")] = Path("comparison"),
+    limit: LimitOption = None,
     skip_broken: SkipBrokenOption = False,
     device: DeviceOption = "auto",
     json: JsonOption = None,
@@ -56,7 +58,7 @@ def compare(
     samples: tuple[Sample, ...] = ()
     if road_data is not None:
         remembered = [segmenter.origin.splits for segmenter in segmenters]
-        samples = select_split(road_data, split, agreed_splits(road_data, splits, remembered))
+        samples = select_split(road_data, split, agreed_splits(road_data, splits, remembered), limit)
     models, evaluations = [], {}
     for run, segmenter in zip(runs, segmenters, strict=True):
         path = find_checkpoint(run)

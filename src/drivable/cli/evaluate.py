@@ -14,6 +14,7 @@ from drivable.cli.options import (
     DeviceOption,
     IdsOption,
     LayoutOption,
+    LimitOption,
     PrecisionOption,
     SkipBrokenOption,
     SplitsOption,
@@ -55,6 +56,7 @@ def evaluate(
         str | None, typer.Option(help="Compare at HEIGHTxWIDTH instead of each picture's own size.")
     ] = None,
     report: Annotated[Path | None, typer.Option(help="Write a page with everything: one HTML file.")] = None,
+    limit: LimitOption = None,
     skip_broken: SkipBrokenOption = False,
     device: DeviceOption = "auto",
     precision: PrecisionOption = None,
@@ -90,7 +92,7 @@ def evaluate(
     if predictions is not None:
         predictor, remembered = StoredPredictions(predictions, road_data.labels), [None]
         facts["predictions"] = str(predictions)
-    samples = select_split(road_data, split, agreed_splits(road_data, splits, remembered))
+    samples = select_split(road_data, split, agreed_splits(road_data, splits, remembered), limit)
     said = road_data.attributes if attributes is None else attributes_for(attributes, {s.id for s in samples})
     with progress("scoring", len(samples)) as advance:
         evaluation = run_evaluation(predictor, samples, road_data.labels, said, at, skip_broken, ground, advance)

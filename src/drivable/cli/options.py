@@ -30,6 +30,10 @@ SplitsOption = Annotated[
 SkipBrokenOption = Annotated[
     bool, typer.Option("--skip-broken", help="Go on past pictures that cannot be read, and count them.")
 ]
+LimitOption = Annotated[
+    float | None,
+    typer.Option("--limit", min=1e-6, help="For a trial: so many images, or such a share of them, evenly spaced."),
+]
 DeviceOption = Annotated[
     str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps; for .onnx files also tensorrt.")
 ]

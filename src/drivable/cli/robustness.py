@@ -6,7 +6,15 @@ from typing import Annotated
 
 import typer
 
-from drivable.cli.options import DataOption, DeviceOption, IdsOption, LayoutOption, SplitsOption, agreed_splits
+from drivable.cli.options import (
+    DataOption,
+    DeviceOption,
+    IdsOption,
+    LayoutOption,
+    LimitOption,
+    SplitsOption,
+    agreed_splits,
+)
 from drivable.cli.tables import JsonOption, print_table
 from drivable.errors import ConfigError
 from drivable.weights import DEFAULT_MODEL
@@ -23,7 +31,7 @@ def robustness(
     ids: IdsOption = None,
     only: Annotated[list[str] | None, typer.Option(help="Only this corruption; may be repeated.")] = None,
     strengths: Annotated[str, typer.Option(help="Of 1,2,3,4,5.")] = "1,2,3,4,5",
-    limit: Annotated[int | None, typer.Option(min=1, help="Pictures, evenly spread over the split.")] = None,
+    limit: LimitOption = None,
     device: DeviceOption = "auto",
     json: JsonOption = None,
 ) -> None:
@@ -41,9 +49,7 @@ def robustness(
         raise ConfigError(f"strengths '{strengths}': expected numbers of 1 to 5, such as 1,3,5") from fault
     segmenter = load(model, device)
     road_data = open_data(data, layout, ids)
-    samples = select_split(road_data, split, agreed_splits(road_data, splits, [segmenter.origin.splits]))
-    if limit is not None:
-        samples = samples[:: max(1, -(-len(samples) // limit))]
+    samples = select_split(road_data, split, agreed_splits(road_data, splits, [segmenter.origin.splits]), limit)
     with progress("corrupting and scoring", len(samples)) as advance:
         found = run_robustness(segmenter, samples, road_data.labels, only or list(CORRUPTIONS), levels, advance)
     print_table(

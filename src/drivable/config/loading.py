@@ -137,6 +137,9 @@ def _faults(fault: ValidationError) -> Iterable[str]:
             got, known = str(error["ctx"]["tag"]), error["ctx"]["expected_tags"]
             hint = nearest_match(got, known.replace("'", "").split(", "))
             yield f"{key}.name: unknown '{one_line(got)}'; {hint}"
+        elif error["type"] == "union_tag_not_found":
+            known = sorted(tag for model in _models_in(_walk(path)[1]) for tag in _tags(model))
+            yield f"{key}: has no name; it is one of {', '.join(known)}"
         else:
             got = error["input"]
             shown = "" if error["type"] == "missing" or isinstance(got, dict) else f", got {one_line(got)}"

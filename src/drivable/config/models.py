@@ -107,8 +107,8 @@ class LiteSpec(ModelSpecBase):
     hidden_channels: tuple[Channels, ...] | None = Field(
         default=None,
         max_length=64,
-        description="Of the backbone's expanding blocks, fine to coarse: what training.prune left, or fewer than "
-        "model.pretrained has, of which the most important are taken; null for those of training.start_from, or its "
+        description="Of the backbone's expanding blocks, fine to coarse: what training.pruning left, or fewer than "
+        "model.pretrained has, of which the most important are taken; null for those of training.init_from, or its "
         "own.",
     )
     decoder: Literal["pyramid", "atrous", "mlp", "lraspp"] = "pyramid"

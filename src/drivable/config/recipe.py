@@ -60,6 +60,9 @@ class DataSpec(Section):
     normalization: Normalization | None = Field(
         default=None, description="Null for the one that the backbone's published weights were trained with."
     )
+    limit: Positive | None = Field(
+        default=None, description="Of each split: so many images, or below 1 such a share of them; null for all."
+    )
     num_workers: int = Field(default=2, ge=0, le=1024)
     repeat: dict[str, dict[str, Annotated[int, Field(ge=1, le=100)]]] = Field(
         default={},
@@ -158,10 +161,10 @@ class OptimizerSpec(Section):
 
 
 class OneCycleSpec(Section):
-    """Up to the peak in ``ascent`` of all steps, then down (Smith 2018)."""
+    """Up to the peak in ``warmup``, a share of all steps, then down (Smith 2018)."""
 
     name: Literal["one_cycle"] = "one_cycle"
-    ascent: float = Field(default=0.3, gt=0, lt=1)
+    warmup: float = Field(default=0.3, gt=0, lt=1)
     start_divisor: float = Field(default=10.0, gt=0)
     end_divisor: float = Field(default=1e4, gt=0, description="The last rate is the first one over this.")
     anneal: Literal["cosine", "linear"] = "cosine"
@@ -202,6 +205,49 @@ ScheduleSpec = Annotated[
 ]
 
 
+class SupervisedSpec(Section):
+    """Learn from the labels alone."""
+
+    name: Literal["supervised"] = "supervised"
+
+
+class DeepSupervisionSpec(Section):
+    """Learn from the labels at the main and at the auxiliary head (Zhao et al. 2017, sec. 3.3)."""
+
+    name: Literal["deep_supervision"] = "deep_supervision"
+    main_share: float = Field(default=0.6, gt=0, lt=1, description="Of the loss; the rest is auxiliary.")
+
+
+class DistillationSpec(Section):
+    """Learn from the labels and from trained models (Hinton et al. 2015)."""
+
+    name: Literal["distillation"] = "distillation"
+    teacher: str | Annotated[tuple[str, ...], Field(min_length=1)] = Field(
+        description="A run folder, a checkpoint file or a shipped model's name; several are averaged.",
+    )
+    share: float = Field(default=0.5, gt=0, le=1, description="Of the loss, against that of the labels.")
+    temperature: Positive = 2.0
+    sizes: Sizes | None = Field(
+        default=None,
+        description="(height, width) at which each teacher sees images, averaged; null for the student's.",
+    )
+    flip: bool = Field(default=False, description="Whether teachers see each image's mirror image too.")
+
+    @property
+    def teachers(self) -> tuple[str, ...]:
+        """Every model that the student learns from."""
+        return (self.teacher,) if isinstance(self.teacher, str) else self.teacher
+
+
+MethodSpec = Annotated[SupervisedSpec | DeepSupervisionSpec | DistillationSpec, Field(discriminator="name")]
+
+
+class PruningSpec(Section):
+    """Remove hidden channels of lite's backbone before training; ``model.hidden_channels`` then says what is left."""
+
+    share: float = Field(gt=0, lt=1, description="Of the hidden channels of init_from's weights.")
+
+
 class TrainingSpec(Section):
     """How long, how fast and on what."""
 
@@ -213,32 +259,13 @@ class TrainingSpec(Section):
         "data.size. Crops look larger than the whole pictures that a model is used on, so smaller ones cost less and "
         "suit it better (Touvron et al. 2019).",
     )
-    start_from: str | None = Field(
+    init_from: str | None = Field(
         default=None,
         description="A run folder, a checkpoint file or a shipped model's name whose weights to go on from, instead of "
         "model.pretrained. The last layer starts anew where the classes are others.",
     )
-    step: Literal["plain", "deep_supervision", "distillation"] = "plain"
-    main_share: float = Field(default=0.6, gt=0, lt=1, description="Of deep_supervision; the rest is auxiliary.")
-    teacher: str | tuple[str, ...] | None = Field(
-        default=None,
-        min_length=1,
-        description="Of distillation: a run folder, a checkpoint file or a shipped model's name; several are averaged.",
-    )
-    teacher_share: float = Field(default=0.5, gt=0, le=1, description="Of the loss, against that of the labels.")
-    teacher_temperature: Positive = 2.0
-    teacher_sizes: Sizes | None = Field(
-        default=None,
-        description="(height, width) at which each teacher sees pictures, averaged; null for the student's.",
-    )
-    teacher_flip: bool = Field(default=False, description="Whether teachers see each picture's mirror image too.")
-    prune: float | None = Field(
-        default=None,
-        gt=0,
-        lt=1,
-        description="Share of the hidden channels of lite's backbone to remove from start_from's weights first; "
-        "model.hidden_channels then says what is left.",
-    )
+    method: MethodSpec = SupervisedSpec()
+    pruning: PruningSpec | None = None
     freeze_backbone: bool = False
     ema_decay: float | None = Field(default=None, gt=0, lt=1)
     early_stopping: Count | None = Field(default=None, description="Epochs without a better validation loss.")
@@ -254,19 +281,12 @@ class TrainingSpec(Section):
     cuda_graphs: bool = Field(
         default=True,
         description="On one CUDA device, record the network's kernels and replay them for every batch; not with "
-        "accumulate_batches or deep_supervision.",
+        "accumulate_batches or deep supervision.",
     )
     accelerator: Literal["auto", "cpu", "gpu", "mps"] = "auto"
     devices: Annotated[int, Field(ge=-1, le=1_000_000)] | Literal["auto"] = "auto"
     num_nodes: Count = 1
     strategy: str = "auto"
-
-    @property
-    def teachers(self) -> tuple[str, ...]:
-        """Every model that the student learns from."""
-        if self.teacher is None:
-            return ()
-        return (self.teacher,) if isinstance(self.teacher, str) else self.teacher
 
 
 class Recipe(Section):
@@ -289,28 +309,24 @@ class Recipe(Section):
     training: TrainingSpec = TrainingSpec()
 
     @model_validator(mode="after")
-    def _step_fits_model(self) -> Recipe:
+    def _method_fits_model(self) -> Recipe:
         has_auxiliary = bool(getattr(self.model, "auxiliary", False))
-        if self.training.step == "deep_supervision" and not has_auxiliary:
-            raise ValueError(f"training.step deep_supervision needs an auxiliary branch; {self.model.name} has none")
-        if self.training.step == "plain" and has_auxiliary:
+        method = self.training.method.name
+        if method == "deep_supervision" and not has_auxiliary:
+            raise ValueError(f"training.method deep_supervision needs an auxiliary branch; {self.model.name} has none")
+        if method == "supervised" and has_auxiliary:
             raise ValueError(
-                "the auxiliary branch is trained by training.step deep_supervision; set it, or model.auxiliary=false"
+                "the auxiliary branch is trained by training.method.name=deep_supervision; set it, or "
+                "model.auxiliary=false"
             )
         return self
 
     @model_validator(mode="after")
-    def _distillation_has_a_teacher(self) -> Recipe:
-        if (self.training.step == "distillation") != (self.training.teacher is not None):
-            raise ValueError("training.step distillation and training.teacher need each other")
-        return self
-
-    @model_validator(mode="after")
     def _pruning_has_something_to_prune(self) -> Recipe:
-        if self.training.prune is not None and (self.training.start_from is None or self.model.name != "lite"):
+        if self.training.pruning is not None and (self.training.init_from is None or self.model.name != "lite"):
             raise ValueError(
-                f"training.prune removes channels of a trained lite; give it by training.start_from (model: "
-                f"{self.model.name}, start_from: {self.training.start_from})"
+                f"training.pruning removes channels of a trained lite; give it by training.init_from (model: "
+                f"{self.model.name}, init_from: {self.training.init_from})"
             )
         return self
 

@@ -80,7 +80,9 @@ def hint_at_ids(name: str, known: Collection[str]) -> str:
     return f"; ids stand without folder and suffix, such as '{one_line(key, 80)}'" if key in known else ""
 
 
-def select_split(data: RoadData, split: str, splits: str | None = None) -> tuple[Sample, ...]:
+def select_split(
+    data: RoadData, split: str, splits: str | None = None, limit: float | None = None
+) -> tuple[Sample, ...]:
     """Labelled pictures of a split.
 
     The first of these that applies decides: ``split`` as a path to a file of ids; ``splits/<splits>/<split>.txt``
@@ -92,13 +94,25 @@ def select_split(data: RoadData, split: str, splits: str | None = None) -> tuple
         data: where to choose from.
         split: ``train``, ``val``, ``test``, ``all``, ``<folder>/<name>`` or a file of ids.
         splits: folder below ``splits/`` that holds the files of ids; it must have one of the split.
+        limit: for a trial, so many images, or below 1 such a share of them, evenly spaced; ``None`` for all.
 
     Returns:
         Samples sorted by id.
 
     Raises:
         DataError: where there is no such split, an id has no labelled picture, or a mask has no picture.
+        ConfigError: where ``limit`` is neither.
     """
+    samples = _whole_split(data, split, splits)
+    if limit is None:
+        return samples
+    if limit <= 0 or (limit >= 1 and limit % 1):
+        raise ConfigError(f"a limit of {limit}: expected a number of images, or a share of them below 1")
+    num = max(1, round(limit * len(samples))) if limit < 1 else min(int(limit), len(samples))
+    return tuple(samples[index * len(samples) // num] for index in range(num if samples else 0))
+
+
+def _whole_split(data: RoadData, split: str, splits: str | None) -> tuple[Sample, ...]:
     by_id = {sample.id: sample for sample in data.all_samples}
     path = _ids_file(data, split, splits)
     if path is not None:

@@ -176,7 +176,7 @@ class SegmentationTraining(L.LightningModule):
             training.cuda_graphs
             and self.device.type == "cuda"
             and self.trainer.world_size == training.accumulate_batches == 1
-            and training.step != "deep_supervision"
+            and training.method.name != "deep_supervision"
         )
         if not can_replay:
             return self.model

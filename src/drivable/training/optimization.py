@@ -59,8 +59,8 @@ def build_schedule(optimizer: Optimizer, spec: ScheduleSpec, num_steps: int) -> 
             optimizer,
             max_lr=peaks,
             total_steps=num_steps,
-            # torch divides by the steps of the ascent less one; a hair more where that is nothing.
-            pct_start=spec.ascent * (1.0001 if abs(spec.ascent * num_steps - 1) < 1e-6 else 1.0),
+            # torch divides by the steps of the warm-up less one; a hair more where that is nothing.
+            pct_start=spec.warmup * (1.0001 if abs(spec.warmup * num_steps - 1) < 1e-6 else 1.0),
             anneal_strategy="cos" if spec.anneal == "cosine" else "linear",
             cycle_momentum="betas" in optimizer.defaults,  # SGD keeps the recipe's momentum.
             div_factor=spec.start_divisor,

@@ -18,7 +18,7 @@ _log = logging.getLogger(__name__)
 def starting_model(recipe: Recipe, num_classes: int) -> tuple[SegmentationModel, Recipe]:
     """The model that a training begins with, and the recipe with the widths it then has.
 
-    Where the recipe starts from a trained lite and gives no widths, it takes that one's; ``training.prune``
+    Where the recipe starts from a trained lite and gives no widths, it takes that one's; ``training.pruning``
     then removes a share of them.
 
     Raises:
@@ -28,24 +28,24 @@ def starting_model(recipe: Recipe, num_classes: int) -> tuple[SegmentationModel,
     Example:
         >>> model, recipe = starting_model(load_recipe("drivable-lite-pruned"), 3)
     """
-    if recipe.training.start_from is None:
+    if recipe.training.init_from is None:
         model = build_model(recipe.model, num_classes, recipe.normalization)
         load_pretrained(model, recipe.model)
         return model, recipe
-    checkpoint = load_checkpoint(find_checkpoint(recipe.training.start_from))
-    spec, share = recipe.model, recipe.training.prune
+    checkpoint = load_checkpoint(find_checkpoint(recipe.training.init_from))
+    spec, pruning = recipe.model, recipe.training.pruning
     # The recipe of a pruned run holds what was left of it; run again, it starts from the widths of before.
-    if isinstance(spec, LiteSpec) and (spec.hidden_channels is None or share is not None):
+    if isinstance(spec, LiteSpec) and (spec.hidden_channels is None or pruning is not None):
         spec = spec.model_copy(update={"hidden_channels": getattr(checkpoint.spec, "hidden_channels", None)})
     model = build_model(spec, num_classes, recipe.normalization)
-    start_from(model, checkpoint)
-    if share is not None:
+    init_from(model, checkpoint)
+    if pruning is not None:
         assert isinstance(spec, LiteSpec)
-        model, spec = prune_hidden(model, spec, share)
+        model, spec = prune_hidden(model, spec, pruning.share)
     return model, recipe.model_copy(update={"model": spec})
 
 
-def start_from(model: SegmentationModel, checkpoint: Checkpoint) -> None:
+def init_from(model: SegmentationModel, checkpoint: Checkpoint) -> None:
     """Give a model a trained model's weights; its last layer stays as it is where that has other classes.
 
     Args:
@@ -56,7 +56,7 @@ def start_from(model: SegmentationModel, checkpoint: Checkpoint) -> None:
         CheckpointError: where the architectures differ, or weights are no numbers in the model's precision.
 
     Example:
-        >>> start_from(build_model(LiteSpec(), 2), load_checkpoint(find_checkpoint("drivable-lite")))
+        >>> init_from(build_model(LiteSpec(), 2), load_checkpoint(find_checkpoint("drivable-lite")))
     """
     own = model.state_dict()
     anew = [

@@ -166,7 +166,7 @@ def check_resumable(
             raise ConfigError(
                 f"{where}: {key} was {one_line(before[key], 60)} and is now {one_line(after[key], 60)}; a resumed run "
                 f"is the same training, so only {', '.join(MAY_CHANGE)} may change. For another one begin anew with "
-                f"--set training.start_from={where}"
+                f"--set training.init_from={where}"
             )
     num_begun = len(history_of(state)) + (state["callbacks"][_FOLDER]["loader"]["num_batches"] > 0)
     if recipe.training.epochs < num_begun:
@@ -183,7 +183,7 @@ def check_resumable(
         raise DataError(
             f"{where}: the run has {one_line(told['num_images'])} training images, and the {len(train_ids)} that the "
             "data have now are not the same ones in the same order; resume it with its own data (and --skip-broken "
-            f"where it began with it), or begin anew with --set training.start_from={where}"
+            f"where it began with it), or begin anew with --set training.init_from={where}"
         )
     if told["num_processes"] != num_processes:
         raise ConfigError(

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from drivable.checkpoint import find_checkpoint, load_checkpoint
 from drivable.config import Recipe
+from drivable.config.recipe import DeepSupervisionSpec, DistillationSpec
 from drivable.errors import ConfigError
 from drivable.labels import LabelSet
 from drivable.losses import SummedLoss
@@ -29,7 +30,7 @@ class TrainingStep(Protocol):
         ...
 
 
-class PlainStep:
+class SupervisedStep:
     """The loss of the main head."""
 
     def __init__(self, loss: SummedLoss) -> None:
@@ -63,30 +64,31 @@ class DeepSupervisionStep:
 
 
 def build_step(recipe: Recipe, loss: SummedLoss, labels: LabelSet) -> TrainingStep:
-    """The step that the recipe names.
+    """The step of the recipe's ``training.method``.
 
     Raises:
         CheckpointError: where a teacher cannot be had.
         ConfigError: where a teacher knows other classes.
     """
-    if recipe.training.step == "distillation":
+    method = recipe.training.method
+    if isinstance(method, DistillationSpec):
         averaging = AveragedTeacher(
-            [_load_teacher(name, labels) for name in recipe.training.teachers],
-            recipe.training.teacher_temperature,
-            recipe.training.teacher_sizes or (None,),
-            recipe.training.teacher_flip,
+            [_load_teacher(name, labels) for name in method.teachers],
+            method.temperature,
+            method.sizes or (None,),
+            method.flip,
             recipe.training.cuda_graphs,
         )
-        return DistillationStep(loss, averaging, recipe.training.teacher_share, labels.ignore_id)
-    if recipe.training.step == "deep_supervision":
-        return DeepSupervisionStep(loss, recipe.training.main_share)
-    return PlainStep(loss)
+        return DistillationStep(loss, averaging, method.share, labels.ignore_id)
+    if isinstance(method, DeepSupervisionSpec):
+        return DeepSupervisionStep(loss, method.main_share)
+    return SupervisedStep(loss)
 
 
 def _load_teacher(name: str, labels: LabelSet) -> SegmentationModel:
     checkpoint = load_checkpoint(find_checkpoint(name))
     if checkpoint.labels.names != labels.names:
         raise ConfigError(
-            f"training.teacher {name} knows {list(checkpoint.labels.names)}, the data have {list(labels.names)}"
+            f"training.method.teacher {name} knows {list(checkpoint.labels.names)}, the data have {list(labels.names)}"
         )
     return fold_padding(fold(checkpoint.build()))

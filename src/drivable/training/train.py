@@ -196,7 +196,7 @@ def _open_splits(recipe: Recipe, skip_broken: bool) -> tuple[RoadData, dict[str,
         raise ConfigError("no data: give --data PATH or set data.path in the recipe")
     data = open_data(recipe.data.path, recipe.data.layout, recipe.data.ids)
     samples: dict[str, Sequence[Sample]] = {
-        split: select_split(data, split, recipe.data.splits) for split in ("train", "val")
+        split: select_split(data, split, recipe.data.splits, recipe.data.limit) for split in ("train", "val")
     }
     num_broken = 0
     if skip_broken:

@@ -29,10 +29,10 @@ def test_shipped_recipes_are_found_by_name_and_by_path() -> None:
         ("training.epoch=1", "unknown key 'training.epoch'; did you mean 'epochs'"),
         ("model.name=unett", "unknown 'unett'; did you mean 'unet'"),
         ("loss.1.smoth=1", "unknown key 'loss.1.smoth'; did you mean 'smooth'"),
-        ("schedule.ascend=1", "unknown key 'schedule.ascend'; did you mean 'ascent'"),
+        ("schedule.warmup_=1", "unknown key 'schedule.warmup_'; did you mean 'warmup'"),
         ("optimizer.learning_rate=-1", "optimizer.learning_rate: .*greater than 0, got -1"),
         ("augmentation.scale_crop=[1, 0.5]", "augmentation: scale_crop must be two shares"),
-        ("training.step=deep_supervision", "needs an auxiliary branch; lite has none"),
+        ("training.method.name=deep_supervision", "needs an auxiliary branch; lite has none"),
         ("name", "expected key=value"),
         ("name.first=1", "'name.first' leads nowhere"),
         ("name=[", "not YAML"),
@@ -81,14 +81,14 @@ def test_course_recipes_are_the_course_to_the_letter(name: str) -> None:
     assert recipe.optimizer.name == "adam"
     assert recipe.optimizer.learning_rate == 3e-4
     assert recipe.schedule.model_dump() == {
-        "name": "one_cycle", "ascent": 0.3, "start_divisor": 10.0, "end_divisor": 1e4, "anneal": "cosine",
+        "name": "one_cycle", "warmup": 0.3, "start_divisor": 10.0, "end_divisor": 1e4, "anneal": "cosine",
     }  # fmt: skip
     assert [term.model_dump() for term in recipe.loss] == [{"name": "dice", "log": True, "smooth": 1.0, "scale": 1.0}]
     assert recipe.augmentation.model_dump() == type(recipe.augmentation)().model_dump()
     assert recipe.normalization.mean == (0.485, 0.456, 0.406)
     assert recipe.normalization.std == (0.229, 0.224, 0.225)
     assert recipe.data.size == (360, 640)
-    assert recipe.training.step == ("deep_supervision" if name == "pspnet" else "plain")
+    assert recipe.training.method.name == ("deep_supervision" if name == "pspnet" else "supervised")
     assert recipe.model.pretrained == (None if name == "unet" else "imagenet")
 
 
@@ -188,5 +188,5 @@ def test_hostile_yaml_is_one_line(tmp_path: Path, text: str) -> None:
 
 
 def test_what_may_be_true_or_false_stays_so() -> None:
-    recipe = load_recipe("lite", ["training.teacher_flip=true", "loss=[{name: dice, log: true}]", f"name={'n' * 200}"])
-    assert (recipe.training.teacher_flip, recipe.loss[0].log, len(recipe.name)) == (True, True, 200)  # type: ignore[union-attr]
+    recipe = load_recipe("lite", ["training.channels_last=true", "loss=[{name: dice, log: true}]", f"name={'n' * 200}"])
+    assert (recipe.training.channels_last, recipe.loss[0].log, len(recipe.name)) == (True, True, 200)  # type: ignore[union-attr]

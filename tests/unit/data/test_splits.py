@@ -209,3 +209,14 @@ def test_lists_of_file_names_are_told(listed: str, hint: str, make_bdd100k: Make
         select_split(data, "train")
     (fault,) = [fault for fault in inspect(data, num_workers=1).errors if fault.kind == "split-file"]
     assert re.search(hint, fault.message)
+
+
+LIMITS = [(None, "abcdefgh"), (3, "acf"), (0.5, "aceg"), (0.001, "a"), (99, "abcdefgh")]
+
+
+@pytest.mark.parametrize(("limit", "ids"), LIMITS)
+def test_a_part_of_a_split_is_spaced_evenly(make_bdd100k: Make, limit: float | None, ids: str) -> None:
+    data = open_data(make_bdd100k(ids=tuple("abcdefgh")))
+    assert "".join(sample.id for sample in select_split(data, "train", limit=limit)) == ids
+    with pytest.raises(ConfigError, match=r"limit of 1\.5"):
+        select_split(data, "train", limit=1.5)

@@ -27,7 +27,7 @@ def test_optimisers_move_the_model(name: str) -> None:
 @pytest.mark.parametrize(
     ("schedule", "start", "peak", "end"),
     [
-        ("{name: one_cycle, ascent: 0.3, start_divisor: 10}", 0.1, 30, 0.0),
+        ("{name: one_cycle, warmup: 0.3, start_divisor: 10}", 0.1, 30, 0.0),
         ("{name: cosine}", 1.0, 0, 0.0),
         ("{name: cosine, warmup: 0.1}", 0.1, 10, 0.0),
         ("{name: cosine_restarts, first_cycle: 0.5, cycle_factor: 1}", 1.0, 50, 0.0),
@@ -51,8 +51,8 @@ def test_schedules(schedule: str, start: float, peak: int, end: float) -> None:
 
 @pytest.mark.parametrize("num_steps", range(2, 31))
 def test_one_cycle_of_few_steps(num_steps: int) -> None:
-    for ascent in (0.1, 0.2, 0.3, 0.5):
-        recipe = load_recipe("lite", [f"schedule.ascent={ascent}"])
+    for warmup in (0.1, 0.2, 0.3, 0.5):
+        recipe = load_recipe("lite", [f"schedule.warmup={warmup}"])
         optimizer = build_optimizer(build_model(recipe.model, 3), recipe.optimizer)
         scheduler = build_schedule(optimizer, recipe.schedule, num_steps)
         for _ in range(num_steps - 1):

@@ -5,6 +5,7 @@ import torch
 
 from drivable.checkpoint import find_checkpoint, load_checkpoint
 from drivable.config import load_recipe, parse_recipe
+from drivable.config.recipe import DistillationSpec
 from drivable.data.dataset import Batch
 from drivable.errors import ConfigError, DrivableError
 from drivable.labels import BDD100K_DRIVABLE
@@ -12,7 +13,7 @@ from drivable.losses import SummedLoss
 from drivable.models import SegmentationModel, build_model, default_spec
 from drivable.training.distillation import AveragedTeacher, DistillationStep
 from drivable.training.module import SegmentationTraining
-from drivable.training.steps import DeepSupervisionStep, Logs, PlainStep
+from drivable.training.steps import DeepSupervisionStep, Logs, SupervisedStep
 
 
 def test_deep_supervision_weighs_both_heads() -> None:
@@ -23,7 +24,7 @@ def test_deep_supervision_weighs_both_heads() -> None:
     images, label_maps = torch.rand(2, 3, 64, 64), torch.randint(0, 3, (2, 64, 64), dtype=torch.uint8)
     total, logs = DeepSupervisionStep(loss, 0.6)(model, images, label_maps)
     assert torch.allclose(total, 0.6 * logs["train_loss_main"] + 0.4 * logs["train_loss_auxiliary"])
-    assert torch.allclose(PlainStep(loss)(model, images, label_maps)[0], logs["train_loss_main"])
+    assert torch.allclose(SupervisedStep(loss)(model, images, label_maps)[0], logs["train_loss_main"])
 
 
 def test_distillation_is_the_labels_loss_and_the_distance_from_the_teacher() -> None:
@@ -66,15 +67,22 @@ def test_several_teachers_are_averaged() -> None:
     each = [AveragedTeacher([model], 2.0)(images) for model in models]
     torch.testing.assert_close(AveragedTeacher(models, 2.0)(images), (each[0] + each[1]) / 2)
     assert (each[0] - each[1]).abs().max() > 1e-3
-    training = load_recipe("drivable-lite-finetune", ["training.teacher=[drivable-lite,runs/large]"]).training
-    assert training.teachers == ("drivable-lite", "runs/large")
+    training = load_recipe("drivable-lite-finetune", ["training.method.teacher=[drivable-lite,runs/large]"]).training
+    assert isinstance(training.method, DistillationSpec)
+    assert training.method.teachers == ("drivable-lite", "runs/large")
     with pytest.raises(ConfigError, match="teacher"):
-        load_recipe("drivable-lite-finetune", ["training.teacher=[]"])
+        load_recipe("drivable-lite-finetune", ["training.method.teacher=[]"])
 
 
-@pytest.mark.parametrize("change", ["training.step=distillation", "training.teacher=drivable-lite"])
-def test_distillation_and_a_teacher_need_each_other(change: str) -> None:
-    with pytest.raises(ConfigError, match="need each other"):
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("training.method.name=distillation", "training.method.teacher: Field required"),
+        ("training.method.teacher=drivable-lite", "training.method: has no name; .* distillation, supervised"),
+    ],
+)
+def test_distillation_and_a_teacher_need_each_other(change: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
         load_recipe("lite", [change])
 
 
