@@ -50,7 +50,7 @@ def test_its_card_says_what_one_must_know(name: str) -> None:
 
 
 def test_a_name_that_is_not_shipped_lists_those_that_are() -> None:
-    with pytest.raises(CheckpointError, match=f"shipped models: .*{DEFAULT_MODEL}"):
+    with pytest.raises(CheckpointError, match=f"known: .*{DEFAULT_MODEL}"):
         find_checkpoint("drivable-large")
 
 
