@@ -134,6 +134,7 @@ def test_files_run_in_the_oldest_and_the_newest_runtime(
         assert "not used by any node" not in told
 
 
+@pytest.mark.slow
 def test_products_with_fixed_matrices_stay_in_float(converted: None) -> None:
     source = onnx_file.quantizable(onnx_file.to_onnx(None))  # type: ignore[arg-type]
     fixed = {tensor.name for tensor in source.graph.graph.initializer}

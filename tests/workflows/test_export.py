@@ -302,6 +302,7 @@ def test_a_file_says_nothing_of_where_it_was_made(
         assert not any(told in part for part in parts), told
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("outputs", "axes", "told"),
     [

@@ -98,6 +98,7 @@ def test_a_hang_up_that_nohup_ignores_stays_ignored() -> None:
         signal.signal(signal.SIGHUP, before)
 
 
+@pytest.mark.slow
 def test_a_signal_is_survived_after_openvino_models_were_let_go(pictures: LabelledPictures, tmp_path: Path) -> None:
     out = tmp_path / "lite.xml"
     checkpoint = load_checkpoint(find_checkpoint("drivable-lite"))

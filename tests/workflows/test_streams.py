@@ -17,7 +17,7 @@ DRIVABLE = f"{sys.executable} -m drivable"
 @pytest.mark.parametrize(
     ("command", "code", "told"),
     [
-        ("models | head -1", 1, ""),
+        ("models | true", 1, ""),
         pytest.param("--version | true", 1, "", marks=pytest.mark.slow),
         pytest.param("--help | true", 1, "", marks=pytest.mark.slow),
         ("--version > /dev/full", 1, "drivable: the system answers: No space left on device\n"),
