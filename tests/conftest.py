@@ -6,6 +6,10 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+# One test process per core beats one process with two threads; of the commands that tests start too. Before torch is
+# imported, which reads it then.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import numpy as np
 import pytest
 import torch
@@ -14,7 +18,6 @@ from PIL import Image
 
 from drivable.synthetic import write_rendered_dataset
 
-# One test process per core beats one process with two threads.
 torch.set_num_threads(1)
 
 # Without a deadline: a busy machine is no fault of a reader's. Derandomised: a fault shows in the run that made it.
